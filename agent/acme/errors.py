@@ -1,0 +1,54 @@
+"""What an ACME server can do to us: say no, or break the protocol."""
+
+from datetime import datetime
+
+from agent.acme.problem import Problem
+from agent.errors import AgentError
+
+
+class ProtocolError(AgentError):
+    """The server broke RFC 8555: missing header, bad JSON, wrong content type."""
+
+    kind = "acme.protocol"
+
+
+class ProblemError(AgentError):
+    """The server said no with a problem document (RFC 8555 section 6.7).
+
+    Attributes:
+        problem: What the server said.
+        status: The HTTP status.
+        url: The resource that refused.
+    """
+
+    kind = "acme.problem"
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        status: int,
+        url: str,
+        retry_at: datetime | None = None,
+    ) -> None:
+        """Word the problem for the operator and keep it as data."""
+        super().__init__(
+            f"the ca refused: {problem.describe()} (http status {status})",
+            retry_at=retry_at,
+            hint=f"see {problem.instance}" if problem.instance else "",
+        )
+        self.problem = problem
+        self.status = status
+        self.url = url
+
+
+class ChallengeUnavailableError(AgentError):
+    """The authorization offers no challenge of the configured type."""
+
+    kind = "acme.challenge-unavailable"
+
+
+class OrderMismatchError(AgentError):
+    """The order that came back is not the order that was asked for."""
+
+    kind = "acme.order-mismatch"

@@ -1,0 +1,112 @@
+"""The resources of RFC 8555 section 7.1 as they come over the wire.
+
+Unknown members are ignored (section 7.1: servers may extend). Statuses are text,
+because a state that we do not know means "poll again", not a decoding error. Every
+string is bounded, and URLs are opaque: they go back byte for byte.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from agent.acme.errors import ProtocolError
+from agent.acme.problem import Identifier, Problem, printable
+
+Url = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^https://[!-~]+$")]
+Status = Annotated[str, msgspec.Meta(max_length=64)]
+MAX_IDENTIFIERS: Final = 100
+Resource = TypeVar("Resource")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,512}")
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`meta` of the directory; `terms_of_service` may be any URI, also `data:`."""
+
+    terms_of_service: Annotated[str, msgspec.Meta(max_length=65536)] | None = None
+    external_account_required: bool = False
+
+
+class Directory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The directory (section 7.1.1)."""
+
+    new_nonce: Url
+    new_account: Url
+    new_order: Url
+    revoke_cert: Url | None = None
+    key_change: Url | None = None
+    renewal_info: Url | None = None
+    meta: Meta = msgspec.field(default_factory=Meta)
+
+
+class AccountObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An account (section 7.1.2); many servers leave `orders` out."""
+
+    status: Status = "valid"
+    orders: Url | None = None
+
+
+class Challenge(msgspec.Struct, frozen=True, kw_only=True):
+    """A challenge (section 7.1.5); newer types have no token."""
+
+    type: Annotated[str, msgspec.Meta(max_length=64)]
+    url: Url
+    status: Status = "pending"
+    token: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    error: Problem | None = None
+
+
+class Authorization(msgspec.Struct, frozen=True, kw_only=True):
+    """An authorization (section 7.1.4)."""
+
+    identifier: Identifier
+    status: Status
+    challenges: Annotated[tuple[Challenge, ...], msgspec.Meta(max_length=50)] = ()
+    expires: datetime | None = None
+    wildcard: bool = False
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order (section 7.1.3); private CAs leave `authorizations` out."""
+
+    status: Status
+    finalize: Url
+    identifiers: Annotated[
+        tuple[Identifier, ...], msgspec.Meta(max_length=MAX_IDENTIFIERS)
+    ] = ()
+    authorizations: Annotated[
+        tuple[Url, ...], msgspec.Meta(max_length=MAX_IDENTIFIERS)
+    ] = ()
+    expires: datetime | None = None
+    certificate: Url | None = None
+    error: Problem | None = None
+
+
+class OrderList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of an account's orders (section 7.1.2.1)."""
+
+    orders: tuple[Url, ...] = ()
+
+
+def decode(body: bytes, kind: type[Resource], what: str) -> Resource:
+    """Return the resource that a body holds.
+
+    Raises:
+        ProtocolError: The body is no such resource; names the member at fault.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        reason = printable(str(error), 200)
+        raise ProtocolError(f"the ca sent an unusable {what}: {reason}") from error
+    except RecursionError as error:
+        raise ProtocolError(f"the ca sent an unusable {what}: too deep") from error
+
+
+def is_token(text: str | None) -> bool:
+    """Tell whether a challenge's token has only base64url characters (section 8.3).
+
+    Anything else would become a path or a header of somebody's choosing.
+    """
+    return bool(text) and _TOKEN.fullmatch(text or "") is not None

@@ -1,0 +1,72 @@
+"""Problem documents (RFC 8555 section 6.7, RFC 9457): an open set of types."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+PREFIX: Final = "urn:ietf:params:acme:error:"
+MAX_TEXT: Final = 500
+"""Characters of a server's text that are kept."""
+
+
+class Identifier(msgspec.Struct, frozen=True, kw_only=True):
+    """What a certificate names (RFC 8555 section 9.7.7)."""
+
+    type: str
+    value: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A problem document; unknown members are ignored.
+
+    Attributes:
+        type: URN or URL; `about:blank` where the server gave none.
+        detail: The server's words for a person; shown, never parsed.
+        status: The HTTP status that the server wrote into the document.
+        instance: URL that a person should visit (`userActionRequired`).
+        identifier: Which identifier a sub-problem is about.
+        subproblems: The parts of a `compound` problem.
+    """
+
+    type: str = "about:blank"
+    detail: str = ""
+    status: int | None = None
+    instance: str = ""
+    identifier: Identifier | None = None
+    subproblems: tuple["Problem", ...] = ()
+
+    @property
+    def token(self) -> str:
+        """Return the name inside the ACME namespace, or the whole type."""
+        return self.type.removeprefix(PREFIX)
+
+    def describe(self) -> str:
+        """Word the problem and its sub-problems in one bounded clause."""
+        return "; ".join(_clauses(self))
+
+
+def _clauses(problem: Problem) -> Iterator[str]:
+    about = f"{problem.identifier.value}: " if problem.identifier else ""
+    yield printable(f"{about}{problem.token}: {problem.detail}".rstrip(": "))
+    for part in problem.subproblems[:10]:
+        yield from _clauses(part)
+
+
+def printable(text: str, limit: int = MAX_TEXT) -> str:
+    """Return a stranger's text without control characters and of bounded length."""
+    clean = "".join(c if c.isprintable() else " " for c in text[:limit])
+    return clean if len(text) <= limit else f"{clean}..."
+
+
+def parse_problem(body: bytes, status: int) -> Problem:
+    """Return the problem that an error body holds, whatever the body is.
+
+    A body that is no problem document still yields a `Problem`: the HTTP status is
+    never hidden behind a decoding error.
+    """
+    try:
+        return msgspec.json.decode(body, type=Problem)
+    except msgspec.MsgspecError:
+        text = printable(body[:200].decode("utf-8", "replace"), 200)
+        return Problem(detail=f"no problem document: {text}", status=status)

@@ -1,0 +1,177 @@
+"""Subjects in memory: each record with its file behind it, changed only together.
+
+A change is a pure edit; it is durable before anybody sees it, and what it means is
+narrated after. Records that cannot be read quarantine their subject, not the daemon.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, Protocol
+
+from agent.errors import AgentError
+from agent.events import Event, narrate, narrate_account
+from agent.jobs.lifecycle import account_found_running, found_running
+from agent.records.certificate import CertificateRecord
+from agent.records.codec import R, Record
+from agent.records.keys import PinRecord
+from agent.records.others import AccountRecord, TokenRecord
+
+Emit = Callable[[Event], None]
+"""Takes an event to the log and to whoever else listens; never fails."""
+
+
+class Store(Protocol):
+    """Where records are durable."""
+
+    def put(self, record: Record) -> None:
+        """Make a record durable before returning."""
+        ...
+
+    def get(self, kind: type[R], name: str) -> R | None:
+        """Return a record, None where there is none."""
+        ...
+
+    def names(self, kind: type[Record]) -> Iterator[str]:
+        """Yield the names of the records of a kind."""
+        ...
+
+
+class Cell(Generic[R]):
+    """One subject's record and the file behind it."""
+
+    def __init__(self, record: R, store: Store, emit: Callable[[R, R], None]) -> None:
+        """Hold a record that is durable already, or about to be by its first change."""
+        self.record: R = record
+        self._store = store
+        self._emit: Callable[[R, R], None] = emit
+
+    def change(self, edit: Callable[[R], R]) -> None:
+        """Replace the record by an edit of it; unchanged, nothing is written.
+
+        Raises:
+            StoreError: It could not be made durable; the record is as before.
+        """
+        before, after = self.record, edit(self.record)
+        if after == before:
+            return
+        self._store.put(after)
+        self.record = after
+        self._emit(before, after)
+
+
+class Cells:
+    """All subjects of this installation."""
+
+    def __init__(self, store: Store, emit: Emit) -> None:
+        """Use a store; `load` reads it."""
+        self._store = store
+        self._emit_event = emit
+        self.certificates: dict[str, Cell[CertificateRecord]] = {}
+        self.accounts: dict[str, Cell[AccountRecord]] = {}
+        self.tokens: dict[str, Cell[TokenRecord]] = {}
+        self.quarantined: dict[str, str] = {}
+
+    def load(self) -> None:
+        """Read every record; what was running when the process ended has crashed.
+
+        Raises:
+            StoreError: A crash could not be noted.
+        """
+        for name in self._store.names(CertificateRecord):
+            record = self._read(CertificateRecord, name)
+            if record is not None:
+                cell = Cell(record, self._store, self._narrate_certificate)
+                cell.change(found_running)
+                self.certificates[name] = cell
+        for name in self._store.names(AccountRecord):
+            account = self._read(AccountRecord, name)
+            if account is not None:
+                account_cell = Cell(account, self._store, self._narrate_account)
+                account_cell.change(account_found_running)
+                self.accounts[name] = account_cell
+        for name in self._store.names(TokenRecord):
+            token = self._read(TokenRecord, name)
+            if token is not None:
+                self.tokens[name] = Cell(token, self._store, _silent)
+
+    def certificate(self, name: str) -> Cell[CertificateRecord] | None:
+        """Return a certificate's cell, made empty at first; None in quarantine."""
+        if f"certificate {name}" in self.quarantined:
+            return None
+        if name not in self.certificates:
+            record = CertificateRecord(name=name)
+            cell = Cell(record, self._store, self._narrate_certificate)
+            self.certificates[name] = cell
+        return self.certificates[name]
+
+    def account(self, name: str, directory: str) -> Cell[AccountRecord] | None:
+        """Return an account's cell, made empty at first; None in quarantine."""
+        if f"account {name}" in self.quarantined:
+            return None
+        if name not in self.accounts:
+            record = AccountRecord(name=name, directory=directory)
+            self.accounts[name] = Cell(record, self._store, self._narrate_account)
+        return self.accounts[name]
+
+    def token(self, name: str) -> Cell[TokenRecord]:
+        """Return a token's cell, made empty at first."""
+        if name not in self.tokens:
+            self.tokens[name] = Cell(TokenRecord(name=name), self._store, _silent)
+        return self.tokens[name]
+
+    def _read(self, kind: type[R], name: str) -> R | None:
+        try:
+            return self._store.get(kind, name)
+        except AgentError as error:
+            subject = f"{_WORDS[kind]} {name}"
+            self.quarantined[subject] = str(error)
+            self._emit_event(
+                Event(
+                    subject=name,
+                    kind="record.quarantined",
+                    text=f"{subject} is quarantined: {error}",
+                    severity=logging.ERROR,
+                )
+            )
+            return None
+
+    def _narrate_certificate(
+        self, before: CertificateRecord, after: CertificateRecord
+    ) -> None:
+        for event in narrate(before, after):
+            self._emit_event(event)
+
+    def _narrate_account(self, before: AccountRecord, after: AccountRecord) -> None:
+        for event in narrate_account(before, after):
+            self._emit_event(event)
+
+
+_WORDS: Final[dict[type[Record], str]] = {
+    CertificateRecord: "certificate",
+    AccountRecord: "account",
+    TokenRecord: "token",
+}
+
+
+def _silent(before: TokenRecord, after: TokenRecord) -> None:
+    """Tell nobody: what a PIN does is told by its token's status."""
+
+
+class PinLedger:
+    """The durable memory of PINs; satisfies the port of `agent.keys`."""
+
+    def __init__(self, cells: Cells) -> None:
+        """Keep it in the tokens' records."""
+        self._cells = cells
+
+    def load(self, token: str) -> PinRecord:
+        """Return what is known of a token's PIN."""
+        return self._cells.token(token).record.pin
+
+    async def save(self, token: str, record: PinRecord) -> None:
+        """Make it durable; C_Login waits for this.
+
+        Raises:
+            StoreError: It is not durable: C_Login must not be called.
+        """
+        self._cells.token(token).change(lambda _: TokenRecord(name=token, pin=record))

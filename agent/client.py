@@ -1,0 +1,245 @@
+"""The ACME client of one CA: directory, nonces, signed requests, typed results.
+
+It knows RFC 8555's resources and rules. It does not know orders' states, keys' homes or
+TLS: those come through its ports.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from agent.acme import jws
+from agent.acme.errors import ProblemError, ProtocolError
+from agent.acme.headers import media_type, replay_nonce, retry_after
+from agent.acme.http import Request, Response
+from agent.acme.messages import Directory, Resource, decode
+from agent.acme.problem import PREFIX, parse_problem
+from agent.clock import Clock
+
+MAX_NONCE_TRIES: Final = 5
+"""Sends of one request: the CA may refuse good nonces by design."""
+MAX_NONCES: Final = 20
+DIRECTORY_LIFE: Final = timedelta(hours=24)
+_BAD_NONCE: Final = f"{PREFIX}badNonce"
+_JOSE: Final = "application/jose+json"
+_PEM: Final = "application/pem-certificate-chain"
+_OK: Final = range(200, 300)
+_NOT_FOUND: Final = 404
+
+
+class Transport(Protocol):
+    """How a CA is reached. MUST bound time and size, MUST NOT follow redirects."""
+
+    async def send(self, request: Request) -> Response:
+        """Send one request; raises an `AgentError` where no whole answer came."""
+        ...
+
+    async def rest(self) -> None:
+        """Close idle connections; MUST NOT disturb a request under way."""
+        ...
+
+
+Sign = Callable[[bytes], Awaitable[bytes]]
+"""Signs octets with a key in its home; returns the JWS form of the signature."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Who signs a request.
+
+    Attributes:
+        public: SubjectPublicKeyInfo, DER.
+        sign: The signature.
+        account_url: The `kid`; None signs with `jwk`, as newAccount wants.
+    """
+
+    public: bytes
+    sign: Sign
+    account_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful answer.
+
+    Attributes:
+        status: The HTTP status, 2xx.
+        location: The `Location` header, byte for byte; empty if absent.
+        content_type: Media type without parameters.
+        body: The octets.
+        retry_at: The instant of Retry-After, None if absent.
+    """
+
+    status: int
+    location: str
+    content_type: str
+    body: bytes
+    retry_at: datetime | None
+
+    def read(self, kind: type[Resource], what: str) -> Resource:
+        """Return the resource in the body.
+
+        Raises:
+            ProtocolError: The body is no such resource.
+        """
+        return decode(self.body, kind, what)
+
+
+class Observer(Protocol):
+    """Hears of every request; for metrics."""
+
+    def request(self, ca: str, resource: str, status: int, seconds: float) -> None:
+        """Note one request; `status` 0 where no answer came."""
+        ...
+
+
+class AcmeClient:
+    """Talks to one CA; shared by all of its accounts."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        directory_url: str,
+        transport: Transport,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        """Remember where the CA is; nothing is asked before it is needed."""
+        self.name = name
+        self.directory_url = directory_url
+        self._transport = transport
+        self._clock = clock
+        self._observer = observer
+        self._nonces: list[str] = []
+        self._directory: Directory | None = None
+        self._directory_until: float = 0
+
+    async def directory(self) -> Directory:
+        """Return the directory, fetched at most once a day.
+
+        Raises:
+            AgentError: It cannot be fetched or used.
+        """
+        if self._directory is None or self._clock.monotonic() > self._directory_until:
+            reply = await self._exchange(
+                Request(method="GET", url=self.directory_url), "directory"
+            )
+            self._directory = decode(
+                self._checked(reply, self.directory_url).body, Directory, "directory"
+            )
+            life = DIRECTORY_LIFE.total_seconds()
+            self._directory_until = self._clock.monotonic() + life
+        return self._directory
+
+    async def post(
+        self,
+        url: str,
+        payload: dict[str, object] | None,
+        signer: Signer,
+        resource: str,
+    ) -> Reply:
+        """Send a signed request; None as payload is POST-as-GET (section 6.3).
+
+        A refused nonce is replaced by the one that the refusal carries and the same
+        payload is signed again (section 6.5); nothing else is repeated here.
+
+        Raises:
+            AgentError: The CA refused, broke the protocol, or did not answer.
+        """
+        nonce = await self._nonce()
+        for _ in range(MAX_NONCE_TRIES):
+            request = await _signed(url, payload, signer, nonce)
+            response = await self._exchange(request, resource)
+            fresh = replay_nonce(response.headers.get("replay-nonce"))
+            if not _is_bad_nonce(response):
+                self._keep(fresh)
+                return self._checked(response, url)
+            if fresh is None:
+                fresh = await self._nonce()
+            # "the retry MUST use the nonce of that very error" (section 6.5)
+            nonce = fresh
+        raise ProtocolError(f"the ca refused {MAX_NONCE_TRIES} fresh nonces in a row")
+
+    async def download(self, url: str, signer: Signer) -> bytes:
+        """Return a certificate chain, PEM (section 7.4.2).
+
+        Raises:
+            AgentError: As `post`; also where the media type is another one.
+        """
+        reply = await self.post(url, None, signer, "certificate")
+        if reply.content_type != _PEM:
+            raise ProtocolError(
+                f"the ca sent the certificate as {reply.content_type or 'nothing'}"
+            )
+        return reply.body
+
+    async def rest(self) -> None:
+        """Close idle connections, and forget nonces that will have expired."""
+        self._nonces.clear()
+        await self._transport.rest()
+
+    async def _nonce(self) -> str:
+        if self._nonces:
+            return self._nonces.pop()
+        url = (await self.directory()).new_nonce
+        response = await self._exchange(Request(method="HEAD", url=url), "newNonce")
+        nonce = replay_nonce(response.headers.get("replay-nonce"))
+        if nonce is None:
+            raise ProtocolError("the ca gave no usable nonce")
+        return nonce
+
+    def _keep(self, nonce: str | None) -> None:
+        if nonce is not None and len(self._nonces) < MAX_NONCES:
+            self._nonces.append(nonce)
+
+    async def _exchange(self, request: Request, resource: str) -> Response:
+        begun = self._clock.monotonic()
+        status = 0
+        try:
+            response = await self._transport.send(request)
+            status = response.status
+        finally:
+            seconds = self._clock.monotonic() - begun
+            self._observer.request(self.name, resource, status, seconds)
+        return response
+
+    def _checked(self, response: Response, url: str) -> Reply:
+        now = self._clock.now()
+        retry_at = retry_after(response.headers.get("retry-after"), now)
+        if response.status in _OK:
+            return Reply(
+                response.status,
+                response.headers.get("location", ""),
+                media_type(response.headers.get("content-type")),
+                response.body,
+                retry_at,
+            )
+        if response.status == _NOT_FOUND:
+            # A moved resource: ask for the directory again before the next attempt.
+            self._directory = None
+        problem = parse_problem(response.body, response.status)
+        raise ProblemError(problem, status=response.status, url=url, retry_at=retry_at)
+
+
+def _is_bad_nonce(response: Response) -> bool:
+    if response.status in _OK:
+        return False
+    return parse_problem(response.body, response.status).type == _BAD_NONCE
+
+
+async def _signed(
+    url: str, payload: dict[str, object] | None, signer: Signer, nonce: str
+) -> Request:
+    protected = jws.protected_header(
+        signer.public, url=url, nonce=nonce, account_url=signer.account_url
+    )
+    encoded = jws.encode_payload(payload)
+    signature = await signer.sign(jws.signing_input(protected, encoded))
+    return Request(
+        method="POST",
+        url=url,
+        headers={"Content-Type": _JOSE, "Accept-Language": "en"},
+        body=jws.flattened(protected, encoded, signature),
+    )

@@ -1,0 +1,162 @@
+"""What operators ask of the running daemon; satisfies the port of `agent.control`."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from agent import __version__
+from agent.cells import Cell, Cells
+from agent.clock import Clock
+from agent.control.verbs import Peer, Request
+from agent.errors import AgentError
+from agent.keys.store import Keys
+from agent.manager import Manager
+from agent.records.certificate import CertificateRecord, EndpointRecord
+from agent.vitals import Vitals
+
+Answer = dict[str, object]
+
+
+class CommandError(AgentError):
+    """What was asked cannot be done."""
+
+    kind = "control.refused"
+
+
+class Commands:
+    """Answers the verbs of the control sockets."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        manager: Manager,
+        vitals: Vitals,
+        *,
+        keys: Keys,
+        clock: Clock,
+        reload: Callable[[], tuple[str, ...]],
+    ) -> None:
+        """Take the parts that verbs act on; `reload` returns the problems it met."""
+        self._cells = cells
+        self._manager = manager
+        self._vitals = vitals
+        self._keys = keys
+        self._clock = clock
+        self._reload = reload
+
+    async def handle(self, request: Request, peer: Peer) -> Answer:  # noqa: ARG002 -- who may is decided before
+        """Answer one verb.
+
+        Raises:
+            AgentError: It cannot be done; says why.
+        """
+        name = str(request.arguments.get("name", ""))
+        match request.verb:
+            case "status" | "plan":
+                return _built(self._vitals.status())
+            case "version":
+                return {"version": __version__}
+            case "keys":
+                return await self._list_keys()
+            case "config" | "reload":
+                return self._configuration(request.verb)
+            case _:
+                return self._operate(request.verb, name)
+
+    def _operate(self, verb: str, name: str) -> Answer:
+        edits: Mapping[str, Callable[[CertificateRecord], CertificateRecord]] = {
+            "renew": self._renew,
+            "hold": lambda record: replace(record, held=True),
+            "release": _release,
+            "ack": self._acknowledge,
+        }
+        if verb not in edits:
+            raise CommandError(f"{verb} is not possible in this version")
+        self._cell(name).change(edits[verb])
+        self._manager.touch()
+        return {"name": name, "done": verb}
+
+    def _renew(self, record: CertificateRecord) -> CertificateRecord:
+        if record.held:
+            raise CommandError(
+                f"{record.name} is held", hint=f"nfcertd release {record.name} first"
+            )
+        job = record.issue
+        if job is not None and not job.running:
+            # One is under way: it is not repeated, only tried at once, unless the CA
+            # asked for patience.
+            asked = job.failure is not None and job.failure.retry_at is not None
+            kept = job.not_before if asked else None
+            return replace(record, issue=replace(job, not_before=kept))
+        return replace(record, renew_asked=self._clock.now())
+
+    def _acknowledge(self, record: CertificateRecord) -> CertificateRecord:
+        """Accept on an operator's word what could not be proven over the wire."""
+        if not record.publications:
+            raise CommandError(f"{record.name} has no certificate yet")
+        newest = record.publications[-1].number
+        known = {
+            name: replace(endpoint, by="operator", proven_at=self._clock.now())
+            if endpoint.proven == newest
+            else endpoint
+            for name, endpoint in record.endpoints.items()
+        }
+        waiting = [n for n, e in known.items() if _unserved(e, newest)]
+        if waiting:
+            raise CommandError(f"{record.name} is not deployed yet; see nfcertd status")
+        return replace(record, endpoints=known)
+
+    def _cell(self, name: str) -> Cell[CertificateRecord]:
+        cell = self._cells.certificates.get(name)
+        if cell is None or name not in self._manager.contexts():
+            known = ", ".join(sorted(self._manager.contexts())) or "none"
+            raise CommandError(f"there is no certificate {name[:64]}; known: {known}")
+        return cell
+
+    async def _list_keys(self) -> Answer:
+        """Return keys of ours, and objects in tokens that no record knows.
+
+        An orphan is ours by its label and in no record: it is only ever reported.
+        """
+        ours = self._vitals.keys()
+        known = {key.id for key in ours}
+        orphans: list[object] = []
+        problems: list[str] = []
+        for token in self._keys.tokens:
+            try:
+                found = await self._keys.list_keys(token)
+            except AgentError as error:
+                problems.append(f"token {token}: {error}")
+                continue
+            prefix = self._manager.label_prefix
+            orphans += [
+                {"token": token, "id": key.id, "label": key.label, "type": key.type}
+                for key in found
+                if key.label.startswith(prefix) and key.id not in known
+            ]
+        return {
+            "keys": msgspec.to_builtins(ours),
+            "orphans": orphans,
+            "problems": problems,
+        }
+
+    def _configuration(self, verb: str) -> Answer:
+        if verb == "reload":
+            problems = self._reload()
+            if problems:
+                raise CommandError(f"not reloaded: {'; '.join(problems)}")
+        return _built(self._vitals.status().config)
+
+
+def _release(record: CertificateRecord) -> CertificateRecord:
+    return replace(record, held=False, released=record.publication_count)
+
+
+def _unserved(endpoint: EndpointRecord, newest: int) -> bool:
+    return endpoint.proven != newest
+
+
+def _built(view: msgspec.Struct) -> Answer:
+    built = msgspec.to_builtins(view)
+    return dict(built)

@@ -1,0 +1,1 @@
+"""The configuration: one typed tree, read from bytes, refused with one clear error."""

@@ -1,0 +1,203 @@
+"""What a well-typed tree must still satisfy: references, exclusions, combinations."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from agent.config.model import (
+    Account,
+    Certificate,
+    Config,
+    Endpoint,
+    Key,
+    Reload,
+    Token,
+)
+from agent.config.units import duration
+from agent.pki.uri import UriError, object_uri, token_uri
+from agent.records.keys import FILE_STORE
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+MAX_NAME = 253
+
+
+def problems(config: Config) -> list[str]:
+    """Return one clause for every rule that the tree breaks, in its order."""
+    return list(_problems(config))
+
+
+def ca_of(certificate: Certificate) -> str:
+    """Return the name of the CA that a certificate is ordered from."""
+    return certificate.ca if isinstance(certificate.ca, str) else certificate.ca[0]
+
+
+def account_of(config: Config, certificate: Certificate) -> str:
+    """Return the name of the account that orders a certificate.
+
+    Raises:
+        LookupError: None is named and the CA has not exactly one account.
+    """
+    if certificate.account is not None:
+        return certificate.account
+    ca = ca_of(certificate)
+    names = [name for name, account in config.account.items() if account.ca == ca]
+    if len(names) != 1:
+        raise LookupError(ca)
+    return names[0]
+
+
+def _problems(config: Config) -> Iterator[str]:
+    yield from _agent(config)
+    if FILE_STORE in config.token:
+        yield f"token.{FILE_STORE}: this name is taken by software keys"
+    for name, token in config.token.items():
+        yield from _token(f"token.{name}", token)
+    for name, account in config.account.items():
+        yield from _account(config, f"account.{name}", account)
+    for name, certificate in config.certificate.items():
+        yield from _certificate(config, f"certificate.{name}", certificate)
+
+
+def _agent(config: Config) -> Iterator[str]:
+    if config.agent.health and not _is_address(config.agent.health):
+        yield "agent.health: not an address with a port"
+    for address in config.http01.listen:
+        if address != "systemd" and not _is_address(address):
+            yield f"http-01.listen: {address} is not an address with a port"
+    for field in ("state", "runtime"):
+        if not getattr(config.agent, field).startswith("/"):
+            yield f"agent.{field}: not an absolute path"
+
+
+def _account(config: Config, path: str, account: Account) -> Iterator[str]:
+    yield from _known(f"{path}.ca", account.ca, config.ca)
+    yield from _key(config, f"{path}.key", account.key)
+    for contact in account.contact:
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s?]+", contact):
+            yield f"{path}.contact: {contact} is not a url such as mailto:ops@example"
+
+
+def _key(config: Config, path: str, key: Key) -> Iterator[str]:
+    if (key.token is None) == (not key.file):
+        yield f'{path}: say either token = "NAME" or file = true'
+    if key.token is not None:
+        yield from _known(f"{path}.token", key.token, config.token)
+    if key.adopt is not None:
+        yield from _adopt(f"{path}.adopt", key)
+
+
+def _adopt(path: str, key: Key) -> Iterator[str]:
+    if key.token is None:
+        yield f"{path}: only a key in a token can be adopted"
+    try:
+        if key.adopt is not None and object_uri(key.adopt).id is None:
+            yield f"{path}: name the key by its id, such as pkcs11:id=%01%AB"
+    except UriError as error:
+        yield f"{path}: {error}"
+
+
+def _token(path: str, token: Token) -> Iterator[str]:
+    yield from _positive(f"{path}.deadline", token.deadline)
+    try:
+        token_uri(token.token)
+    except UriError as error:
+        yield f"{path}.token: {error}"
+
+
+def _certificate(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
+    yield from _names(path, certificate.names)
+    yield from _key(config, f"{path}.key", certificate.key)
+    yield from _ca(config, path, certificate)
+    if certificate.key.adopt is not None and certificate.key.rotate != "never":
+        yield f'{path}.key.adopt: an adopted key needs rotate = "never"'
+    names = [endpoint.name for endpoint in certificate.endpoint]
+    if len(set(names)) != len(names):
+        yield f"{path}.endpoint: give each endpoint a name of its own"
+    for index, endpoint in enumerate(certificate.endpoint):
+        yield from _endpoint(f"{path}.endpoint[{index}]", certificate, endpoint)
+
+
+def _ca(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
+    if not isinstance(certificate.ca, str) and len(certificate.ca) > 1:
+        yield f"{path}.ca: several cas are reserved for a later version"
+        return
+    ca = ca_of(certificate)
+    yield from _known(f"{path}.ca", ca, config.ca)
+    if certificate.account is not None:
+        yield from _known(f"{path}.account", certificate.account, config.account)
+        account = config.account.get(certificate.account)
+        if account is not None and account.ca != ca:
+            yield f"{path}.account: {certificate.account} is an account of {account.ca}"
+    elif sum(account.ca == ca for account in config.account.values()) != 1:
+        yield f"{path}.account: name one, {ca} does not have exactly one account"
+
+
+def _names(path: str, names: Sequence[str]) -> Iterator[str]:
+    if len(set(names)) != len(names):
+        yield f"{path}.names: a name stands twice"
+    for name in names:
+        labels = name.split(".")
+        if name.startswith("*."):
+            yield f"{path}.names: {name} is a wildcard, which http-01 cannot prove"
+        elif _is_ip(name):
+            yield f"{path}.names: {name} is an address; this version orders dns names"
+        elif len(name) > MAX_NAME or not all(_LABEL.fullmatch(x) for x in labels):
+            yield f"{path}.names: {name} is not a lower-case dns name in a-labels"
+
+
+def _endpoint(path: str, certificate: Certificate, endpoint: Endpoint) -> Iterator[str]:
+    if endpoint.reload is not None:
+        yield from _reload(f"{path}.reload", endpoint.reload)
+    if endpoint.verify is not None:
+        yield from _positive(f"{path}.verify.within", endpoint.verify.within)
+        for address in endpoint.verify.addresses:
+            if not _is_target(address):
+                yield f"{path}.verify.connect: {address} has no host and port"
+    if endpoint.key_reference == "fixed-uri" and certificate.key.rotate != "never":
+        yield f'{path}.key_reference: fixed-uri needs key.rotate = "never"'
+    if endpoint.template != "nginx" and certificate.key.file:
+        yield f"{path}.template: {endpoint.template} is for keys in a token"
+
+
+def _reload(path: str, reload: Reload) -> Iterator[str]:
+    if (reload.unit is None) == (reload.pidfile is None):
+        yield f'{path}: say either unit = "NAME.service" or pidfile = "/PATH"'
+    if reload.pidfile is not None and reload.verb == "reload":
+        yield f"{path}.verb: a process known by its pidfile can only be signalled"
+
+
+def _known(path: str, name: str, table: object) -> Iterator[str]:
+    if isinstance(table, dict) and name not in table:
+        known = ", ".join(table) or "none is configured"
+        yield f"{path}: there is no {name}; known: {known}"
+
+
+def _positive(path: str, text: str) -> Iterator[str]:
+    if not duration(text):
+        yield f"{path}: must be longer than nothing"
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return _is_ip(host.strip("[]")) and _is_port(port)
+
+
+def _is_target(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and not re.search(r"\s", host) and _is_port(port)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16
+
+
+def _is_ip(text: str) -> bool:
+    return _parses(ipaddress.ip_address, text)
+
+
+def _parses(parser: Callable[[str], object], text: str) -> bool:
+    try:
+        parser(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""From octets of TOML to one checked tree, or to one error that lists every problem."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from agent.config.check import problems
+from agent.config.errors import ConfigError
+from agent.config.model import Account, Ca, Certificate, Config, Section, Token
+from agent.config.units import NAME_PATTERN
+from agent.config.unknown import unknown_keys
+
+Tree = dict[str, object]
+TABLES: Final[Mapping[str, type[Section]]] = {
+    "token": Token,
+    "ca": Ca,
+    "account": Account,
+    "certificate": Certificate,
+}
+
+
+class Source(NamedTuple):
+    """One file of the configuration."""
+
+    name: str
+    data: bytes
+
+
+def parse(sources: Sequence[Source]) -> Config:
+    """Return the configuration that the files make together.
+
+    Tables of later files are added to those of earlier ones; the same key twice is
+    refused rather than resolved.
+
+    Raises:
+        ConfigError: Every problem, each with its path in the tree.
+    """
+    tree = _merge(sources)
+    kind = msgspec.inspect.type_info(Config)
+    unknown = list(unknown_keys(tree, kind, ""))
+    if unknown:
+        raise ConfigError(unknown)
+    wrong = list(_wrong_values(tree))
+    if wrong:
+        raise ConfigError(wrong)
+    config = msgspec.convert(tree, type=Config)
+    found = problems(config)
+    if found:
+        raise ConfigError(found)
+    return config
+
+
+def schema() -> dict[str, object]:
+    """Return the JSON schema of the configuration, for editors."""
+    return msgspec.json.schema(Config)
+
+
+def _wrong_values(tree: Tree) -> Iterator[str]:
+    """Yield a clause for the first wrong value of every table.
+
+    Tables are converted one by one, because msgspec does not name the key of a
+    dictionary in the path of its error.
+    """
+    for field in msgspec.structs.fields(Config):
+        value = tree.get(field.encode_name)
+        match msgspec.inspect.type_info(field.type):
+            case msgspec.inspect.DictType() if isinstance(value, dict):
+                yield from _wrong_entries(field.encode_name, value)
+            case _ if value is not None:
+                yield from _try(value, field.type, field.encode_name)
+            case _:
+                pass
+
+
+def _wrong_entries(table: str, entries: Tree) -> Iterator[str]:
+    for name, entry in entries.items():
+        if re.fullmatch(NAME_PATTERN, name) is None:
+            yield f"{table}.{name}: a name has the form {NAME_PATTERN}"
+        yield from _try(entry, TABLES[table], f"{table}.{name}")
+
+
+def _try(value: object, kind: type[Section], path: str) -> Iterator[str]:
+    try:
+        msgspec.convert(value, type=kind)
+    except msgspec.ValidationError as error:
+        yield _word(str(error), path)
+
+
+def _merge(sources: Sequence[Source]) -> Tree:
+    merged: Tree = {}
+    for source in sources:
+        try:
+            tree = tomllib.loads(source.data.decode("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{source.name}: not toml: {error}"]) from error
+        except RecursionError as error:
+            raise ConfigError([f"{source.name}: nested too deeply"]) from error
+        _merge_into(merged, tree, source.name, "")
+    return merged
+
+
+def _merge_into(target: Tree, tree: Tree, file: str, path: str) -> None:
+    for key, value in tree.items():
+        here = f"{path}.{key}" if path else key
+        present = target.get(key)
+        if isinstance(present, dict) and isinstance(value, dict):
+            _merge_into(present, value, file, here)
+        elif key in target:
+            raise ConfigError([f"{file}: {here} is already set by an earlier file"])
+        else:
+            target[key] = value
+
+
+def _word(message: str, table: str) -> str:
+    """Put the path first, as in every other problem.
+
+    msgspec says ``Expected `str`, got `int` - at `$.state` ``.
+    """
+    match = re.fullmatch(r"(.*) - at `\$(.*)`", message, re.DOTALL)
+    text, path = (
+        (match.group(1), f"{table}{match.group(2)}")
+        if match
+        else (
+            message,
+            table,
+        )
+    )
+    pattern = re.search(r"regex '(.*)'", text, re.DOTALL)
+    if pattern:
+        return f"{path}: does not have the form {pattern.group(1)}"
+    return f"{path}: {text[0].lower()}{text[1:]}"

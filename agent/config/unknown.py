@@ -1,0 +1,71 @@
+"""Unknown keys: where each one stands, and which known key is nearest."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+RESERVED: Final = frozenset(
+    {
+        "nf",
+        "trust",
+        "probe",
+        "hook",
+        "certificate.*.nf",
+        "certificate.*.purpose",
+        "certificate.*.trust",
+        "certificate.*.profile",
+        "certificate.*.star",
+        "certificate.*.renew",
+        "account.*.eab",
+    }
+)
+"""Names that later versions will use; refused with that reason until they do."""
+
+
+def unknown_keys(tree: object, kind: msgspec.inspect.Type, path: str) -> Iterator[str]:
+    """Yield a clause for every key of a TOML tree that its type does not have."""
+    match kind, tree:
+        case msgspec.inspect.StructType(), Mapping():
+            yield from _in_struct(tree, kind, path)
+        case msgspec.inspect.DictType(value_type=value), Mapping():
+            for key, child in tree.items():
+                yield from unknown_keys(child, value, _join(path, key))
+        case msgspec.inspect.VarTupleType(item_type=item), list():
+            for index, child in enumerate(tree):
+                yield from unknown_keys(child, item, f"{path}[{index}]")
+        case msgspec.inspect.UnionType(types=types), _:
+            for option in types:
+                yield from unknown_keys(tree, option, path)
+        case _:
+            return
+
+
+def _in_struct(
+    tree: Mapping[str, object], kind: msgspec.inspect.StructType, path: str
+) -> Iterator[str]:
+    fields = {field.encode_name: field.type for field in kind.fields}
+    for key, child in tree.items():
+        here = _join(path, key)
+        if key in fields:
+            yield from unknown_keys(child, fields[key], here)
+        elif _pattern(here) in RESERVED:
+            yield f"{here}: reserved for a later version, this one cannot do it"
+        else:
+            yield f"{here}: unknown key{_nearest(key, list(fields))}"
+
+
+def _pattern(path: str) -> str:
+    """Return a path with the operator's own names replaced by a star."""
+    parts = path.split(".")
+    return ".".join([parts[0], "*", *parts[2:]]) if len(parts) > 2 else path  # noqa: PLR2004 -- table, name, key
+
+
+def _nearest(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f", did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

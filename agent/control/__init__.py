@@ -1,0 +1,1 @@
+"""The control sockets: `verbs` is agreed on, `server` answers, `client` asks."""

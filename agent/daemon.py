@@ -1,0 +1,366 @@
+"""The composition root: the only place that knows every concrete class.
+
+It builds the parts, starts their tasks, and turns signals into calls. SIGTERM cancels
+the main task; SIGHUP reloads the configuration, all or nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random  # noqa: TID251 -- the source that everything else is given
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from agent import __version__, journal, loading, systemd, timesync
+from agent.cells import Cells, PinLedger, Store
+from agent.clock import Clock, SystemClock
+from agent.commands import Commands
+from agent.config.errors import ConfigError
+from agent.config.model import Ca, Config
+from agent.config.units import duration
+from agent.control.server import Server
+from agent.endpoints.probe import Probe
+from agent.endpoints.process import PidfileTarget
+from agent.endpoints.signaller import Signals
+from agent.endpoints.unit import UnitTarget
+from agent.errors import AgentError
+from agent.events import Event
+from agent.files import read_secret
+from agent.health import Health
+from agent.keys.software import FileKeys
+from agent.keys.store import Keys, Surroundings
+from agent.manager import Draws, HungModuleError, Manager
+from agent.publication import Publications
+from agent.records.others import InstanceRecord
+from agent.solvers.http01 import Http01
+from agent.store import Store as FileStore
+from agent.transport import HttpsTransport, Peer
+from agent.vitals import Loading, Vitals
+from agent.workshop import Tools, Workshop, allowed_hosts
+
+_log: Final = logging.getLogger("nfcertd")
+
+EXIT_CONFIG: Final = 5
+EXIT_STATE: Final = 6
+EXIT_HUNG: Final = 7
+TOKEN_PAUSE: Final = timedelta(seconds=10)
+LONGEST_TOKEN_PAUSE: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What the daemon takes from the outside; tests replace single parts.
+
+    Attributes:
+        path: The configuration file.
+        environ: Environment variables; those of socket activation are consumed.
+        clock: Where time comes from.
+        draws: Where randomness comes from.
+        store: Makes the durable store of a state directory.
+    """
+
+    path: Path
+    environ: MutableMapping[str, str] = field(default_factory=lambda: os.environ)
+    clock: Clock = field(default_factory=SystemClock)
+    draws: Draws = field(
+        default_factory=lambda: Draws(
+            fraction=random.SystemRandom().random, token=partial(secrets.token_hex, 16)
+        )
+    )
+    store: Callable[[Path], FileStore] = FileStore
+
+
+def main(path: Path) -> int:
+    """Run the daemon until SIGTERM; return its exit status.
+
+    0 after SIGTERM; 5 the configuration is refused; 6 the state directory cannot be
+    used; 7 a PKCS#11 module hangs and only a new process gets rid of it.
+    """
+    return run(Host(path=path))
+
+
+def run(host: Host) -> int:
+    """Run the daemon on a host; see `main` for the exit status."""
+    try:
+        config = loading.load(host.path)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"nfcertd: {problem}", file=sys.stderr)  # noqa: T201 -- no log yet
+        return EXIT_CONFIG
+    handler = journal.set_up(config.agent.log_level, host.environ, sys.stderr)
+    status = 0
+    try:
+        systemd.clear_ambient_capabilities()
+        asyncio.run(Daemon(host, config).run())
+    except* HungModuleError as group:
+        _log.critical("%s; ending on purpose", _first(group))
+        handler.flush()
+        # An ordinary exit would call C_Finalize and wait for the hung module.
+        os._exit(EXIT_HUNG)
+    except* AgentError as group:
+        _log.critical("cannot run: %s", _first(group))
+        status = EXIT_STATE
+    return status
+
+
+def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, AgentError):
+        raise error
+    return error
+
+
+class Daemon:
+    """All parts of one running daemon."""
+
+    def __init__(self, host: Host, config: Config) -> None:
+        """Build every part; nothing is contacted, and no task runs yet.
+
+        Raises:
+            AgentError: The state directory cannot be used.
+        """
+        self._host = host
+        self._loading = Loading(config=config, loaded_at=host.clock.now())
+        state = Path(config.agent.state)
+        store = host.store(state)
+        store.prepare()
+        instance = _instance(store, host)
+        self._cells = Cells(store, self._emit)
+        self._cells.load()
+        self._notifier = systemd.Notifier(host.environ.get("NOTIFY_SOCKET"), host.clock)
+        self._keys = self._make_keys(state)
+        self._started = host.clock.now()
+        self._high_water = instance.high_water
+        self._workshop = Workshop(self._make_tools(state))
+        self._manager = Manager(
+            self._cells, self._workshop, self, clock=host.clock, draws=host.draws
+        )
+        self._install = instance.install
+        self._vitals = Vitals(
+            self._cells,
+            self._manager,
+            self._loading,
+            clock=host.clock,
+            tokens=self._keys.status,
+            install=instance.install,
+        )
+        self._apply(config)
+
+    async def run(self) -> None:
+        """Run every task until SIGTERM.
+
+        Raises:
+            ExceptionGroup: Of what ended a task; a bug ends the process.
+        """
+        agent = self._loading.config.agent
+        with self._signals():
+            try:
+                health = Health(agent.health, self._vitals)
+                async with health.serving() as where, asyncio.TaskGroup() as tasks:
+                    control = self._control(Path(agent.runtime))
+                    opened = asyncio.Event()
+                    tasks.create_task(control.run(opened.set), name="control")
+                    await opened.wait()
+                    tasks.create_task(self._manager.run(), name="manager")
+                    tasks.create_task(self._watch_tokens(), name="tokens")
+                    self._start_watchdog(tasks)
+                    _log.info("nfcertd %s runs, health on %s", __version__, where)
+                    self._notifier.ready(self._vitals.summary())
+            except asyncio.CancelledError:
+                _log.info("stopping")
+            finally:
+                self._notifier.stopping()
+                await self._workshop.aclose()
+                if not self._hangs():
+                    await self._keys.close()
+
+    # -- what the manager asks between jobs
+
+    async def rest(self) -> None:
+        """Close idle connections and tell systemd how we fare."""
+        await self._workshop.rest()
+        self._notifier.status(self._vitals.summary())
+
+    def hold_until(self, now: datetime) -> datetime | None:
+        """Return until when the clock may not be believed."""
+        assumed = self._loading.config.agent.clock == "assume"
+        return timesync.hold_until(
+            now,
+            self._started,
+            self._high_water,
+            synced=True if assumed else timesync.synchronised(),
+        )
+
+    def hung_too_long(self) -> str:
+        """Return the token whose module hangs beyond its limit, empty for none."""
+        now = self._host.clock.monotonic()
+        for name, status in self._keys.status().items():
+            limit = duration(self._loading.config.token[name].hung_limit)
+            since = status.hung_since
+            if since is not None and now - since > limit.total_seconds():
+                return name
+        return ""
+
+    # -- parts
+
+    def _make_keys(self, state: Path) -> Keys:
+        credentials = systemd.credentials_directory(self._host.environ)
+        surroundings = Surroundings(
+            clock=self._host.clock,
+            ledger=PinLedger(self._cells),
+            read_secret=lambda reference: read_secret(reference, credentials),
+            files=FileKeys(state / "keys"),
+        )
+        return Keys(self._loading.config.token, surroundings)
+
+    def _make_tools(self, state: Path) -> Tools:
+        clock, config = self._host.clock, self._loading.config
+        handed_over = _handed_over(self._host.environ)
+        publications = Publications(
+            state,
+            lambda name: self._loading.config.token[name].token,
+            self._keys.files.private_pem,
+        )
+        publications.prepare()
+        return Tools(
+            keys=self._keys,
+            solvers={"http-01": Http01(config.http01, handed_over)},
+            publisher=publications,
+            signaller=Signals(clock, UnitTarget(), PidfileTarget()),
+            prober=Probe(clock),
+            clock=clock,
+            observer=self,
+            connect=_connect,
+        )
+
+    def _control(self, runtime: Path) -> Server:
+        commands = Commands(
+            self._cells,
+            self._manager,
+            self._vitals,
+            keys=self._keys,
+            clock=self._host.clock,
+            reload=self._reload,
+        )
+        destroyers = self._loading.config.agent.destroy_uids
+        return Server(runtime, commands, self._host.clock, destroyers)
+
+    def _emit(self, event: Event) -> None:
+        journal.log_event(event)
+
+    def request(self, ca: str, resource: str, status: int, seconds: float) -> None:
+        """Count a request to a CA; satisfies `agent.client.Observer`."""
+        self._vitals.counters.request(ca, resource, status, seconds)
+
+    # -- reload
+
+    def _apply(self, config: Config) -> None:
+        self._workshop.configure(config)
+        self._manager.configure(config, self._install)
+        self._loading.config = config
+        self._loading.loaded_at = self._host.clock.now()
+
+    def _reload(self) -> tuple[str, ...]:
+        """Replace the configuration, or keep it and return what is wrong."""
+        self._notifier.reloading()
+        self._loading.reload_at = self._host.clock.now()
+        try:
+            config = loading.reload(self._host.path, self._loading.config)
+            self._keys.configure(config.token)
+        except ConfigError as error:
+            self._loading.problems = error.problems
+            for problem in error.problems:
+                _log.error("not reloaded: %s", problem)
+        else:
+            self._loading.problems = ()
+            self._apply(config)
+            _log.info("configuration reloaded")
+        self._notifier.ready(self._vitals.summary())
+        return self._loading.problems
+
+    # -- tasks
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None:
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            loop.add_signal_handler(signal.SIGINT, task.cancel)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def _start_watchdog(self, tasks: asyncio.TaskGroup) -> None:
+        period = systemd.watchdog_period(self._host.environ, os.getpid())
+        if period is not None:
+            tasks.create_task(self._feed_watchdog(period / 2), name="watchdog")
+
+    async def _feed_watchdog(self, pause: timedelta) -> None:
+        """Feed the watchdog while the scheduler makes progress, and only then."""
+        while True:
+            if not self._manager.overdue():
+                self._notifier.watchdog()
+            await self._host.clock.sleep(pause)
+
+    async def _watch_tokens(self) -> None:
+        """Look for tokens until each one is up; a token in use is never polled."""
+        pause = TOKEN_PAUSE
+        while True:
+            down = [n for n, status in self._keys.status().items() if not status.up]
+            for name in down:
+                await self._look_for(name)
+            if any(self._keys.status()[name].up for name in down):
+                self._manager.touch()
+            if all(status.up for status in self._keys.status().values()):
+                return
+            await self._host.clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_TOKEN_PAUSE)
+
+    async def _look_for(self, name: str) -> None:
+        try:
+            await self._keys.check(name)
+        except AgentError as error:
+            _log.warning("token %s: %s", name, error)
+
+    def _hangs(self) -> bool:
+        statuses = self._keys.status().values()
+        return any(status.hung_since is not None for status in statuses)
+
+
+def _instance(store: Store, host: Host) -> InstanceRecord:
+    """Return this installation's record, made at the first start."""
+    now = host.clock.now()
+    record = store.get(InstanceRecord, "instance")
+    if record is None:
+        record = InstanceRecord(install=host.draws.token()[:16], high_water=now)
+        store.put(record)
+    elif now > record.high_water:
+        store.put(replace(record, high_water=now))
+    return record
+
+
+def _connect(table: Ca, roots: str | None) -> HttpsTransport:
+    timeout = duration(table.timeout)
+    return HttpsTransport(
+        Peer(hosts=allowed_hosts(table), roots=roots, timeout=timeout)
+    )
+
+
+def _handed_over(environ: MutableMapping[str, str]) -> tuple[socket.socket, ...]:
+    return systemd.listen_fds(environ, os.getpid()).get("http-01", ())

@@ -1,0 +1,1 @@
+"""TLS endpoints: how they are told, and how they prove what they serve."""

@@ -1,0 +1,147 @@
+"""What happened, as values: worded once, here, by comparing a record with itself.
+
+Every durable step of the daemon replaces a record; what a person wants to hear is the
+difference. Lower-case clauses, constant text, data in fields, no secret.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from agent.records.certificate import (
+    AnyJob,
+    CertificateRecord,
+    EndpointRecord,
+    Slot,
+    jobs,
+)
+from agent.records.keys import KeyState
+from agent.records.others import AccountRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        subject: Certificate, account or token that it happened to.
+        kind: Slug such as `certificate.issued`.
+        text: One lower-case clause.
+        fields: Data for the journal; values are short and hold no secret.
+        severity: A level of `logging`.
+    """
+
+    subject: str
+    kind: str
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    severity: int = logging.INFO
+
+
+def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    """Yield what happened between two records of a certificate."""
+    yield from _issuance(before, after)
+    yield from _jobs(before, after)
+    yield from _endpoints(before, after)
+    yield from _keys(before, after)
+    yield from _alarms(before, after)
+
+
+def narrate_account(before: AccountRecord, after: AccountRecord) -> Iterator[Event]:
+    """Yield what happened between two records of an account."""
+    name = after.name
+    if after.url and after.url != before.url:
+        fields = {"account": after.url}
+        yield Event(
+            subject=name, kind="account.valid", text="account is valid", fields=fields
+        )
+    failure = after.register.failure if after.register else None
+    if failure is not None and (
+        before.register is None or failure != before.register.failure
+    ):
+        yield Event(
+            subject=name,
+            kind="account.failed",
+            text=f"registration failed: {failure.message}",
+            fields={"failure": failure.kind},
+            severity=logging.WARNING,
+        )
+
+
+def _issuance(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    current = after.current
+    if current is None or before.publication_count == after.publication_count:
+        return
+    yield Event(
+        subject=after.name,
+        kind="certificate.issued",
+        text=f"certificate {current.serial} issued, ends {current.not_after:%FT%TZ}",
+        fields={"serial": current.serial, "fingerprint": current.fingerprint},
+    )
+
+
+def _jobs(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    old, new = jobs(before), jobs(after)
+    for slot, job in new.items():
+        yield from _job(after.name, slot, old.get(slot), job)
+
+
+def _job(
+    name: str, slot: Slot, before: AnyJob | None, after: AnyJob
+) -> Iterator[Event]:
+    about = f"{slot.kind} {slot.name}".strip()
+    fields = {"job": after.id, "slot": about}
+    if before is None or before.id != after.id:
+        text = f"{about} begins: {after.reason}"
+        yield Event(subject=name, kind=f"{slot.kind}.begun", text=text, fields=fields)
+        return
+    failure = after.failure
+    if failure is not None and failure != before.failure:
+        yield Event(
+            subject=name,
+            kind=f"{slot.kind}.failed",
+            text=f"{about}: {failure.message}",
+            fields={**fields, "failure": failure.kind},
+            severity=logging.WARNING,
+        )
+
+
+def _endpoints(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    for name, endpoint in after.endpoints.items():
+        known = before.endpoints.get(name, EndpointRecord())
+        about = f"endpoint {name}".strip()
+        if endpoint.live != known.live:
+            text = f"{about}: live points to publication {endpoint.live}"
+            yield Event(subject=after.name, kind="endpoint.swapped", text=text)
+        if endpoint.proven != known.proven:
+            how = "served, seen over the wire" if endpoint.by == "wire" else endpoint.by
+            text = f"{about}: publication {endpoint.proven} is deployed ({how})"
+            yield Event(subject=after.name, kind="endpoint.deployed", text=text)
+
+
+def _keys(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    known = {key.id: key.state for key in before.keys}
+    for key in after.keys:
+        if known.get(key.id) == key.state or key.state is KeyState.CHOSEN:
+            continue
+        yield Event(
+            subject=after.name,
+            kind=f"key.{key.state}",
+            text=f"key {key.number} {key.state}",
+            fields={"key_id": key.id, "label": key.label},
+        )
+
+
+def _alarms(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    for slug, alarm in after.alarms.items():
+        if slug not in before.alarms:
+            yield Event(
+                subject=after.name,
+                kind="alarm.raised",
+                text=f"alarm {slug}: {alarm.cause}",
+                fields={"alarm": slug, "severity": alarm.severity},
+                severity=logging.ERROR,
+            )
+    for slug in before.alarms.keys() - after.alarms.keys():
+        text = f"alarm {slug} is over"
+        yield Event(subject=after.name, kind="alarm.cleared", text=text)

@@ -1,0 +1,106 @@
+"""Files: bounded reads, durable atomic writes, secrets by reference.
+
+It knows rename(2), fsync(2) and modes. It does not know what is in the files.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from agent.errors import AgentError
+
+MAX_SMALL_FILE: Final = 1 << 20
+"""Octets; above this a configuration, PIN or PEM file is refused unread."""
+
+
+class FileError(AgentError):
+    """A file could not be read or written."""
+
+    kind = "file"
+
+
+def read_bounded(path: Path, limit: int = MAX_SMALL_FILE) -> bytes:
+    """Return the octets of a file of at most `limit` octets.
+
+    Raises:
+        FileError: The file is missing, unreadable or too large.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {describe(error)}") from error
+    if len(data) > limit:
+        raise FileError(f"cannot read {path}: larger than {limit} octets")
+    return data
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file durably: temporary file, fsync, rename, fsync of the directory.
+
+    After it returns the new content survives a power cut; before, the old one does.
+
+    Raises:
+        FileError: Any step failed; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write_durable(temporary, data, mode)
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {describe(error)}") from error
+
+
+def write_durable(path: Path, data: bytes, mode: int) -> None:
+    """Write a file with `mode` set before its content, and fsync it.
+
+    Raises:
+        OSError: The caller maps it, because it knows what the file is.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with open(os.open(path, flags, mode), "wb") as file:  # noqa: PTH123 -- adopts an fd
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable.
+
+    Raises:
+        OSError: The caller maps it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def describe(error: OSError) -> str:
+    """Word an OSError without the path, which the caller has already named."""
+    return (error.strerror or type(error).__name__).lower()
+
+
+def read_secret(reference: str, credentials: Path | None) -> bytes:
+    """Resolve `credential:NAME` or `file:/PATH` to a secret, final newline removed.
+
+    Args:
+        reference: Where the secret is; never the secret.
+        credentials: systemd's `$CREDENTIALS_DIRECTORY`, or None outside a unit.
+
+    Raises:
+        FileError: It names the reference and never the content.
+    """
+    scheme, _, rest = reference.partition(":")
+    if scheme == "file":
+        return read_bounded(Path(rest)).rstrip(b"\r\n")
+    if credentials is None:
+        raise FileError(
+            f"cannot read {reference}: not started with systemd credentials",
+            hint="start as a unit with LoadCredential=, or use file:/PATH",
+        )
+    return read_bounded(credentials / rest).rstrip(b"\r\n")

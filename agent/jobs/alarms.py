@@ -1,0 +1,65 @@
+"""Which alarms stand for a certificate: computed from its state, raised once."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from agent.jobs.context import Context
+from agent.records.certificate import AnyJob, CertificateRecord, jobs
+from agent.records.job import Alarm, Disposition, Severity
+from agent.renewal.plan import plan
+
+PATIENCE = 3
+"""Failures in a row after which a job is an alarm, whatever its disposition."""
+QUARANTINE_AFTER = 3
+
+
+def with_alarms(
+    record: CertificateRecord, context: Context, now: datetime
+) -> CertificateRecord:
+    """Return the record with the alarms that its state calls for.
+
+    An alarm that stands already keeps the instant at which it was raised.
+    """
+    alarms = {
+        slug: replace(alarm, raised=record.alarms[slug].raised)
+        if slug in record.alarms
+        else alarm
+        for slug, alarm in _called_for(record, context, now)
+    }
+    return record if alarms == record.alarms else replace(record, alarms=alarms)
+
+
+def _called_for(
+    record: CertificateRecord, context: Context, now: datetime
+) -> Iterator[tuple[str, Alarm]]:
+    current = record.current
+    if current is not None and now >= current.not_after:
+        cause = f"the certificate ended at {current.not_after:%Y-%m-%d %H:%M:%SZ}"
+        yield "expired", _alarm(Severity.CRITICAL, cause, now)
+    elif current is not None:
+        due = plan(current, context.config.renew_at)
+        if now >= due.emergency_at:
+            cause = f"the certificate ends at {current.not_after:%Y-%m-%d %H:%M:%SZ}"
+            yield "expiring", _alarm(Severity.CRITICAL, cause, now)
+    for slot, job in jobs(record).items():
+        slug = f"{slot.kind}-{slot.name}" if slot.name else slot.kind
+        yield from _of_job(slug, job, now)
+
+
+def _of_job(slug: str, job: AnyJob, now: datetime) -> Iterator[tuple[str, Alarm]]:
+    if job.crashes >= QUARANTINE_AFTER:
+        cause = "quarantined, because the process crashed in this job"
+        yield f"{slug}-quarantined", _alarm(Severity.CRITICAL, cause, now)
+    failure = job.failure
+    if failure is None:
+        return
+    operator = failure.disposition is Disposition.NEEDS_OPERATOR
+    if operator or job.failures >= PATIENCE or failure.kind == "deploy.reverted":
+        severity = Severity.MAJOR if operator else Severity.WARNING
+        yield f"{slug}-failing", _alarm(severity, failure.message, now, failure.hint)
+
+
+def _alarm(severity: Severity, cause: str, now: datetime, action: str = "") -> Alarm:
+    return Alarm(severity=severity, cause=cause, action=action, raised=now)

@@ -1,0 +1,43 @@
+"""What the jobs of a certificate are told about everything outside their record."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agent.config.model import Certificate, Endpoint
+from agent.config.units import duration
+from agent.records.others import AccountRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Configuration and neighbours of one certificate.
+
+    Attributes:
+        config: Its table.
+        ca: Name of its CA.
+        directory: URL of that CA's directory.
+        install: Id of this installation, for labels.
+        account: Its account, None before its record exists.
+        never_destroy: Its token's keys are destroyed by the HSM's operator only.
+    """
+
+    config: Certificate
+    ca: str
+    directory: str
+    install: str
+    account: AccountRecord | None
+    never_destroy: bool = False
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the endpoints; one that is neither told nor asked if none is given."""
+        return self.config.endpoint or (Endpoint(),)
+
+    @property
+    def grace(self) -> timedelta:
+        """Return how long an unused key is kept."""
+        return duration(self.config.grace)
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """Return an endpoint by name; None where it was removed."""
+        return next((e for e in self.endpoints if e.name == name), None)

@@ -1,0 +1,160 @@
+"""What an issue job can have done, and what can come of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.acme.messages import Authorization, Order
+from agent.jobs.step import Failed
+from agent.pki.chain import CheckedChain
+from agent.records.phases import AuthorizationRecord, OrderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class MakeKey:
+    """Make the key whose CKA_ID is durable."""
+
+    key: str
+    name = "make-key"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOrder:
+    """Post newOrder; not idempotent, so an unanswered one is looked for first."""
+
+    key: str
+    name = "create-order"
+
+
+@dataclass(frozen=True, slots=True)
+class FindOrder:
+    """Look in the account's list for the order whose answer was lost."""
+
+    key: str
+    name = "find-order"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchAuthorization:
+    """Ask for the state of an authorization; keeps its challenge presented."""
+
+    authorization: AuthorizationRecord
+    name = "fetch-authorization"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Present the challenge and tell the CA that it is ready."""
+
+    authorization: AuthorizationRecord
+    name = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """Post the certification request."""
+
+    key: str
+    order: OrderRecord
+    name = "finalize"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOrder:
+    """Ask for the state of the order."""
+
+    order: OrderRecord
+    name = "fetch-order"
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Fetch the chain and hold it against order, key and anchors."""
+
+    key: str
+    certificate: str
+    name = "download"
+
+
+Effect = (
+    MakeKey
+    | CreateOrder
+    | FindOrder
+    | FetchAuthorization
+    | Answer
+    | Finalize
+    | FetchOrder
+    | Download
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """The CA showed an order; `retry_at` is its Retry-After."""
+
+    url: str
+    order: Order
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNotFound:
+    """The account's list holds no open order with our names."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationSeen:
+    """The CA showed an authorization; challenge and token are those we can answer."""
+
+    authorization: Authorization
+    challenge: str
+    token: str
+    challenge_status: str
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The CA has taken the answer to a challenge."""
+
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """The chain has passed every check."""
+
+    chain: CheckedChain
+
+
+@dataclass(frozen=True, slots=True)
+class KeyExists:
+    """The key was made, or was found made: its SPKI in DER and its token's serial."""
+
+    public: bytes
+    token_serial: str
+
+
+Outcome = (
+    OrderSeen
+    | OrderNotFound
+    | AuthorizationSeen
+    | Answered
+    | Downloaded
+    | KeyExists
+    | Failed
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What an issue job must know of the world.
+
+    Attributes:
+        account_ready: The account has a URL.
+        account_reason: Why it has none, for `plan`.
+        in_service_until: When the certificate in service ends.
+    """
+
+    account_ready: bool
+    account_reason: str
+    in_service_until: datetime | None

@@ -1,0 +1,238 @@
+"""What becomes of an issue job after an effect."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from agent.acme.messages import Authorization
+from agent.jobs.envelope import backed_off, entered
+from agent.jobs.issue.effects import (
+    Answer,
+    Answered,
+    AuthorizationSeen,
+    Effect,
+    FetchAuthorization,
+    Finalize,
+    KeyExists,
+    OrderNotFound,
+    OrderSeen,
+    Outcome,
+    View,
+)
+from agent.jobs.step import Failed, Moment
+from agent.records.certificate import IssueJob
+from agent.records.job import Disposition, Failure
+from agent.records.phases import (
+    Answering,
+    AuthorizationRecord,
+    Downloading,
+    Finalizing,
+    IssuePhase,
+    KeyChosen,
+    KeyMade,
+    OrderRecord,
+    Processing,
+)
+from agent.renewal import backoff
+
+
+def fold(  # noqa: PLR0911 -- one arm an outcome
+    job: IssueJob, effect: Effect, outcome: Outcome, view: View, moment: Moment
+) -> IssueJob:
+    """Return the job after an effect; `Downloaded` is settled by the caller."""
+    match outcome:
+        case Failed(failure):
+            return _failed(job, effect, failure, view, moment)
+        case KeyExists():
+            return entered(job, KeyMade(key=job.phase.key))
+        case OrderSeen():
+            return _order_seen(job, outcome, view, moment)
+        case OrderNotFound():
+            lost = "the answer to newOrder was lost and the ca does not list the order"
+            return _over(job, "acme.order-lost", lost, view, moment)
+        case AuthorizationSeen() if isinstance(effect, FetchAuthorization):
+            return _authorization_seen(job, effect, outcome, view, moment)
+        case Answered() if isinstance(effect, Answer):
+            return _answered(job, effect, outcome, moment)
+        case _:
+            return entered(job, job.phase)
+
+
+def _order_seen(job: IssueJob, seen: OrderSeen, view: View, moment: Moment) -> IssueJob:
+    key, order = job.phase.key, seen.order
+    record = OrderRecord(
+        url=seen.url,
+        finalize=order.finalize,
+        authorizations=order.authorizations,
+        expires=order.expires,
+    )
+    match order.status:
+        case "pending" if isinstance(job.phase, KeyMade):
+            todo = tuple(AuthorizationRecord(url=u) for u in order.authorizations)
+            return entered(job, Answering(key=key, order=record, authorizations=todo))
+        case "ready":
+            return entered(job, Finalizing(key=key, order=record))
+        case "valid" if order.certificate is not None:
+            phase = Downloading(key=key, order=record, certificate=order.certificate)
+            return entered(job, phase)
+        case "invalid":
+            detail = order.error.describe() if order.error else "no reason given"
+            reason = f"the ca gave the order up: {detail}"
+            return _over(job, "acme.order-invalid", reason, view, moment)
+        case _:
+            # `processing`, or a state that we do not know: "poll again until expires".
+            phase_after = (
+                job.phase
+                if isinstance(job.phase, Answering)
+                else Processing(key=key, order=record)
+            )
+            return _poll(job, phase_after, seen.retry_at, view, moment)
+
+
+def _authorization_seen(
+    job: IssueJob,
+    effect: FetchAuthorization,
+    seen: AuthorizationSeen,
+    view: View,
+    moment: Moment,
+) -> IssueJob:
+    phase, asked = job.phase, effect.authorization
+    if not isinstance(phase, Answering):
+        return entered(job, phase)
+    name = seen.authorization.identifier.value
+    match seen.authorization.status:
+        case "valid":
+            return _valid(job, phase, replace(asked, identifier=name, valid=True))
+        case "pending" if not asked.answered:
+            fetched = replace(
+                asked,
+                identifier=name,
+                challenge=seen.challenge,
+                token=seen.token,
+                answered=seen.challenge_status != "pending",
+            )
+            return entered(job, _with(phase, fetched))
+        case "invalid" | "expired" | "deactivated" | "revoked":
+            refusal = _refusal(seen.authorization)
+            return _over(job, "acme.order-invalid", refusal, view, moment)
+        case _:
+            return _poll(job, phase, seen.retry_at, view, moment)
+
+
+def _valid(job: IssueJob, phase: Answering, now_valid: AuthorizationRecord) -> IssueJob:
+    after = _with(phase, now_valid)
+    if all(a.valid for a in after.authorizations):
+        return entered(job, Finalizing(key=phase.key, order=phase.order))
+    return entered(job, after)
+
+
+def _answered(
+    job: IssueJob, effect: Answer, outcome: Answered, moment: Moment
+) -> IssueJob:
+    if not isinstance(job.phase, Answering):
+        return entered(job, job.phase)
+    phase = _with(job.phase, replace(effect.authorization, answered=True))
+    after = entered(job, phase)
+    if not all(a.answered or a.valid for a in phase.authorizations):
+        return after
+    asked = None if outcome.retry_at is None else outcome.retry_at - moment.now
+    wait = backoff.poll_delay(0, asked)
+    return replace(after, not_before=moment.now + wait, polls=1)
+
+
+def _poll(
+    job: IssueJob,
+    phase: IssuePhase,
+    retry_at: datetime | None,
+    view: View,
+    moment: Moment,
+) -> IssueJob:
+    """Stay and ask again later, unless the order has expired meanwhile."""
+    expires = _expiry(phase)
+    if expires is not None and moment.now >= expires:
+        reason = "the order has expired"
+        return _over(job, "acme.order-expired", reason, view, moment)
+    asked = None if retry_at is None else retry_at - moment.now
+    polls = job.polls if type(phase) is type(job.phase) else 0
+    wait = backoff.poll_delay(polls, asked)
+    after = entered(job, phase)
+    return replace(after, not_before=moment.now + wait, polls=polls + 1)
+
+
+def _expiry(phase: IssuePhase) -> datetime | None:
+    match phase:
+        case Answering(order=order) | Processing(order=order):
+            return order.expires
+        case _:
+            return None
+
+
+def _failed(
+    job: IssueJob, effect: Effect, failure: Failure, view: View, moment: Moment
+) -> IssueJob:
+    """Keep what can be continued, and begin again what cannot."""
+    match effect, failure.kind:
+        case _, "transport":
+            # It may have arrived: the intent stays, so that it is looked for first.
+            return replace(_back_off(job, failure, view, moment), intent=effect.name)
+        case Finalize(), "acme:orderNotReady":
+            return entered(job, Processing(key=effect.key, order=effect.order))
+        case Finalize(), "acme:badCSR":
+            # The order stays ready (7.4); a new one would not change the request.
+            return _back_off(job, failure, view, moment)
+        case _ if _continues(failure):
+            return _back_off(job, failure, view, moment)
+        case _:
+            return _order_over(job, failure, view, moment)
+
+
+def _continues(failure: Failure) -> bool:
+    """Tell whether the order survives this failure: it is ours, or passing."""
+    ours = not failure.kind.startswith(("acme:", "acme.", "pki."))
+    passing = failure.kind in {
+        "acme.protocol",
+        "acme:badNonce",
+        "acme:serverInternal",
+        "acme:rateLimited",
+    }
+    return ours or passing
+
+
+def _over(
+    job: IssueJob, kind: str, message: str, view: View, moment: Moment
+) -> IssueJob:
+    """Give the order up for a reason that no exception carried."""
+    failure = Failure(
+        kind=kind, message=message, at=moment.now, disposition=Disposition.BACK_OFF
+    )
+    return _order_over(job, failure, view, moment)
+
+
+def _order_over(
+    job: IssueJob, failure: Failure, view: View, moment: Moment
+) -> IssueJob:
+    """Give the order up; the next attempt reuses the key of this renewal."""
+    phase = job.phase
+    if not isinstance(phase, KeyChosen):
+        phase = KeyMade(key=phase.key)
+    return replace(_back_off(job, failure, view, moment), phase=phase)
+
+
+def _back_off(job: IssueJob, failure: Failure, view: View, moment: Moment) -> IssueJob:
+    return backed_off(job, failure, moment.draw, view.in_service_until)
+
+
+def _with(phase: Answering, changed: AuthorizationRecord) -> Answering:
+    after = tuple(changed if a.url == changed.url else a for a in phase.authorizations)
+    return replace(phase, authorizations=after)
+
+
+def _refusal(authorization: Authorization) -> str:
+    problems = [
+        challenge.error.describe()
+        for challenge in authorization.challenges
+        if challenge.error is not None
+    ]
+    reason = "; ".join(problems) or "no reason given"
+    name, status = authorization.identifier.value, authorization.status
+    return f"the ca did not validate {name} ({status}): {reason}"

@@ -1,0 +1,47 @@
+"""Who needs a publication, and through it a key: what is referenced is never destroyed.
+
+Destroying a key that is served is a silent outage: the endpoint stays up and every new
+handshake fails. So a key is free only when nothing below names it.
+"""
+
+from datetime import datetime
+
+from agent.jobs.context import Context
+from agent.records.certificate import CertificateRecord
+
+
+def needed_publications(
+    record: CertificateRecord, context: Context, now: datetime
+) -> frozenset[int]:
+    """Return the numbers of the publications that something may still use.
+
+    They are: the newest; what each endpoint's `live` points to and what it was last
+    proven to serve; what a deployment under way would go back to; and, where an
+    endpoint took over without proof over the wire, every one whose certificate has not
+    ended, unless an operator acknowledged the new one.
+    """
+    needed = {p.number for p in record.publications[-1:]}
+    for endpoint in record.endpoints.values():
+        needed |= {endpoint.live, endpoint.proven}
+    for job in record.deploy.values():
+        needed |= {job.phase.publication, job.phase.previous}
+    configured = {e.name for e in context.endpoints}
+    unproven = any(
+        record.endpoints[name].by == "nobody-asked"
+        for name in configured & record.endpoints.keys()
+    )
+    if unproven:
+        alive = (p for p in record.publications if p.issuance.not_after > now)
+        needed |= {p.number for p in alive}
+    return frozenset(needed - {0})
+
+
+def needed_keys(
+    record: CertificateRecord, context: Context, now: datetime
+) -> frozenset[str]:
+    """Return the ids of the keys that may not be destroyed."""
+    numbers = needed_publications(record, context, now)
+    keys = {p.issuance.key for p in record.publications if p.number in numbers}
+    if record.issue is not None:
+        keys.add(record.issue.phase.key)
+    return frozenset(keys)

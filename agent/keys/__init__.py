@@ -1,0 +1,1 @@
+"""Keys in tokens (PKCS#11) and, only where asked for, in files."""

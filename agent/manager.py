@@ -1,0 +1,345 @@
+"""The manager: configuration to subjects, subjects to jobs, jobs to tasks.
+
+It knows what is due and who may run. The next wake-up is the minimum over all jobs, in
+one place; exactly one place sleeps until it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple, Protocol
+
+from agent.cells import Cell, Cells
+from agent.clock import Clock
+from agent.config.check import account_of, ca_of
+from agent.config.model import Certificate, Config
+from agent.errors import AgentError
+from agent.jobs import register
+from agent.jobs.context import Context
+from agent.jobs.reconcile import choose_key, next_change, reconcile
+from agent.jobs.step import Moment, Wait
+from agent.records.certificate import Slot, jobs
+from agent.records.others import AccountRecord
+from agent.runner import run
+from agent.work import AccountWork, CertificateWork, Performer
+
+LATEST: Final = datetime.max.replace(tzinfo=UTC)
+STORE_PAUSE: Final = timedelta(seconds=10)
+"""How long the daemon waits after its state could not be written."""
+MAX_TASKS: Final = 8
+"""Jobs of one CA that run at the same time."""
+IDLE: Final = timedelta(seconds=45)
+"""A pause longer than this is no pause inside an order: connections are let go."""
+OVERDUE: Final = timedelta(minutes=2)
+"""A due job that has not been started for so long means that we hang."""
+
+
+class HungModuleError(AgentError):
+    """A PKCS#11 module hangs and work is due: only a new process gets rid of it."""
+
+    kind = "token.hung"
+
+
+class Place(NamedTuple):
+    """A job among all jobs: its subject's kind and name, and its slot."""
+
+    subject: str
+    name: str
+    slot: Slot
+
+
+class Housekeeping(Protocol):
+    """What the manager asks of its surroundings between jobs."""
+
+    def hold_until(self, now: datetime) -> datetime | None:
+        """Return until when nothing may be begun, None where nothing holds us."""
+        ...
+
+    async def rest(self) -> None:
+        """Let go of what an idle daemon does not need."""
+        ...
+
+    def hung_too_long(self) -> str:
+        """Return which module hangs beyond its limit, empty for none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """Randomness, injected: a float in [0, 1) and 32 hexadecimal digits."""
+
+    fraction: Callable[[], float]
+    token: Callable[[], str]
+
+
+class Manager:
+    """Keeps the jobs of all subjects running."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        performer: Performer,
+        housekeeping: Housekeeping,
+        *,
+        clock: Clock,
+        draws: Draws,
+    ) -> None:
+        """Take the collaborators; `configure` comes before `run`."""
+        self._cells = cells
+        self._performer = performer
+        self._housekeeping = housekeeping
+        self._clock = clock
+        self._draws = draws
+        self._config = Config()
+        self._install = ""
+        self._changed = asyncio.Event()
+        self._running: dict[Place, float] = {}
+        self._store_broken_until = datetime.min.replace(tzinfo=UTC)
+        self._turned_at = clock.monotonic()
+        self._wake_at: datetime | None = None
+        self.store_failure = ""
+
+    def configure(self, config: Config, install: str) -> None:
+        """Take a checked configuration; what is under way goes on."""
+        self._config = config
+        self._install = install
+        self.touch()
+
+    @property
+    def label_prefix(self) -> str:
+        """Return how the labels of keys of this installation begin."""
+        return f"nfcertd/{self._install}/"
+
+    def touch(self) -> None:
+        """Look at everything again now."""
+        self._changed.set()
+
+    def overdue(self) -> bool:
+        """Tell whether a due job has not been started for too long.
+
+        The watchdog asks this and nothing else: a waiting daemon is a healthy one.
+        """
+        late = self._clock.monotonic() - self._turned_at > OVERDUE.total_seconds()
+        due = self._wake_at is None or self._clock.now() >= self._wake_at + OVERDUE
+        return late and due and (self._wake_at is not None or self._changed.is_set())
+
+    def contexts(self) -> dict[str, Context]:
+        """Return the context of every configured certificate."""
+        return {name: self._context(name) for name in self._config.certificate}
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            HungModuleError: On purpose, so that systemd starts a new process.
+        """
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._changed.clear()
+                wake = self._turn(group)
+                self._turned_at = self._clock.monotonic()
+                self._wake_at = None if wake == LATEST else wake
+                if not self._running and wake - self._clock.now() > IDLE:
+                    await self._housekeeping.rest()
+                await self._sleep(wake)
+
+    def _turn(self, group: asyncio.TaskGroup) -> datetime:
+        """Reconcile, start what is due, and return when to look again."""
+        now = self._clock.now()
+        hung = self._housekeeping.hung_too_long()
+        if hung:
+            raise HungModuleError(f"the module of token {hung} hangs and work is due")
+        held = self._housekeeping.hold_until(now)
+        if held is not None or now < self._store_broken_until:
+            return held or self._store_broken_until
+        try:
+            wake = self._reconcile(now)
+        except AgentError as error:
+            return self._store_broke(error, now)
+        for place, until in self._due(now):
+            if until is None and self._admits(place):
+                self._start(group, place)
+            elif until is not None:
+                wake = min(wake, until)
+        return wake
+
+    def _reconcile(self, now: datetime) -> datetime:
+        wake = LATEST
+        for name in self._config.certificate:
+            cell = self._cells.certificate(name)
+            if cell is None:
+                continue
+            self._reconcile_account(account_of(self._config, self._table(name)))
+            context = self._context(name)
+            # Drawn only if something changes, yet the same for the whole edit.
+            moment = self._moment()
+            cell.change(
+                lambda record, c=context, m=moment: reconcile(record, c, m)  # type: ignore[misc]  # defaults bind the loop's values
+            )
+            change = next_change(cell.record, context)
+            if change is not None and change > now:
+                wake = min(wake, change)
+        self.store_failure = ""
+        return wake
+
+    def _reconcile_account(self, name: str) -> None:
+        config = self._config.account[name]
+        directory = self._config.ca[config.ca].directory
+        cell = self._cells.account(name, directory)
+        if cell is None:
+            return
+        moment = self._moment()
+
+        def edit(record: AccountRecord) -> AccountRecord:
+            if record.directory != directory:
+                # Another CA: another account, and so another key (section 11.1).
+                record = AccountRecord(
+                    name=name, directory=directory, key_count=record.key_count
+                )
+            if record.url or record.register is not None:
+                return record
+            key = None
+            if record.key is None:
+                key = choose_key(
+                    config.key,
+                    subject=f"account:{name}",
+                    number=record.key_count + 1,
+                    install=self._install,
+                    moment=moment,
+                )
+            return register.begin(record, key, moment)
+
+        cell.change(edit)
+
+    def _due(self, now: datetime) -> list[tuple[Place, datetime | None]]:
+        """Return jobs that are not running, those due first by their urgency.
+
+        None as instant means due; the earliest end comes first, so that a burst of
+        renewals cannot starve the certificate that is about to end.
+        """
+        found: list[tuple[datetime, Place, datetime | None]] = []
+        for place, end in self._places():
+            if place in self._running:
+                continue
+            step = self._next(place, now)
+            if not isinstance(step, Wait):
+                found.append((end, place, None))
+            elif step.until is not None:
+                found.append((end, place, step.until))
+        return [(place, until) for _, place, until in sorted(found, key=_urgency)]
+
+    def _places(self) -> Iterator[tuple[Place, datetime]]:
+        for name, account in self._cells.accounts.items():
+            if account.record.register is not None and name in self._config.account:
+                yield Place("account", name, Slot("register")), _EARLIEST
+        for name, cell in self._cells.certificates.items():
+            if name in self._config.certificate:
+                current = cell.record.current
+                end = _EARLIEST if current is None else current.not_after
+                for slot in jobs(cell.record):
+                    yield Place("certificate", name, slot), end
+
+    def _admits(self, place: Place) -> bool:
+        """Bound what runs at once for one CA; deployments and keys are not held up."""
+        if place.slot.kind != "issue":
+            return True
+        ca = ca_of(self._table(place.name))
+        busy = sum(
+            ca_of(self._table(other.name)) == ca
+            for other in self._running
+            if other.slot.kind == "issue" and other.name in self._config.certificate
+        )
+        return busy < MAX_TASKS
+
+    def _start(self, group: asyncio.TaskGroup, place: Place) -> None:
+        self._running[place] = self._clock.monotonic()
+        label = f"{place.subject} {place.name} {place.slot.kind} {place.slot.name}"
+        group.create_task(self._run(place), name=label.strip())
+
+    async def _run(self, place: Place) -> None:
+        try:
+            if place.subject == "account":
+                await run(self._account_work(place), self._clock)
+            else:
+                await run(self._certificate_work(place), self._clock)
+        except AgentError as error:
+            # Only the store fails here; everything else is folded into the job.
+            self._store_broke(error, self._clock.now())
+        finally:
+            del self._running[place]
+            self._changed.set()
+
+    def _store_broke(self, error: AgentError, now: datetime) -> datetime:
+        self.store_failure = str(error)
+        self._store_broken_until = now + STORE_PAUSE
+        return self._store_broken_until
+
+    def _next(self, place: Place, now: datetime) -> object:
+        if place.subject == "account":
+            return self._account_work(place).next(now)
+        return self._certificate_work(place).next(now)
+
+    def _account_work(self, place: Place) -> AccountWork:
+        cell = self._cells.accounts[place.name]
+        return AccountWork(cell, self._performer, self._moment)
+
+    def _certificate_work(self, place: Place) -> CertificateWork:
+        return CertificateWork(
+            self._cells.certificates[place.name],
+            place.slot,
+            self._performer,
+            context=lambda: self._context(place.name),
+            moment=self._moment,
+            account=self._account_cell(place.name),
+        )
+
+    def _account_cell(self, certificate: str) -> Cell[AccountRecord] | None:
+        name = account_of(self._config, self._table(certificate))
+        return self._cells.accounts.get(name)
+
+    def _context(self, name: str) -> Context:
+        table = self._table(name)
+        ca = ca_of(table)
+        account = self._cells.accounts.get(account_of(self._config, table))
+        token = self._config.token.get(table.key.token or "")
+        return Context(
+            config=table,
+            ca=ca,
+            directory=self._config.ca[ca].directory,
+            install=self._install,
+            account=None if account is None else account.record,
+            never_destroy=token is not None and token.destroy == "never",
+        )
+
+    def _table(self, name: str) -> Certificate:
+        return self._config.certificate[name]
+
+    def _moment(self) -> Moment:
+        return Moment(
+            now=self._clock.now(),
+            draw=self._draws.fraction(),
+            token=self._draws.token(),
+        )
+
+    async def _sleep(self, until: datetime) -> None:
+        """Sleep until an instant or a change; the only place that sleeps for jobs."""
+        if until == LATEST:
+            await self._changed.wait()
+            return
+        async with asyncio.TaskGroup() as naps:
+            nap = naps.create_task(self._nap(until), name="nap")
+            await self._changed.wait()
+            nap.cancel()
+
+    async def _nap(self, until: datetime) -> None:
+        await self._clock.sleep_until(until)
+        self._changed.set()
+
+
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def _urgency(entry: tuple[datetime, Place, datetime | None]) -> tuple[datetime, Place]:
+    end, place, _ = entry
+    return end, place

@@ -1,0 +1,292 @@
+"""Renders a status view and the counters as Prometheus text or OpenMetrics.
+
+It knows metric names (standards: instants as `_timestamp_seconds`, bounded labels) and
+content negotiation. It does not know where the view comes from. Importing it loads
+prometheus_client, so importers do it late.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    StateSetMetricFamily,
+    SummaryMetricFamily,
+)
+from prometheus_client.exposition import generate_latest as plain_text
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
+
+from agent.counters import Counters
+from agent.records.job import Severity
+from agent.records.phases import (
+    Answering,
+    Condemned,
+    Destroyed,
+    Downloading,
+    Finalizing,
+    KeyChosen,
+    KeyMade,
+    Phase,
+    Processing,
+    Stage,
+)
+from agent.views import CertificateView, State, StatusView
+
+PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Content type of the Prometheus text format."""
+
+OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+"""Content type of OpenMetrics 1.0."""
+
+MAX_ACCEPT: Final = 4096
+"""Characters of an Accept field that are looked at."""
+
+
+def _tags(*phases: type[Phase]) -> tuple[str, ...]:
+    return tuple(str(phase.__struct_config__.tag) for phase in phases)
+
+
+PHASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "issue": _tags(KeyChosen, KeyMade, Answering, Finalizing, Processing, Downloading),
+    "deploy": tuple(Stage),
+    "retire": _tags(Condemned, Destroyed),
+}
+"""The states of `nfcertd_job_phase`, by the kind of the job."""
+
+
+def render(view: StatusView, counters: Counters, accept: str) -> tuple[str, bytes]:
+    """Return content type and body for the Accept field of a scrape."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(view, counters))
+    if accepts_open_metrics(accept):
+        body: bytes = open_metrics(registry)  # type: ignore[no-untyped-call]  # as shipped
+        return OPEN_METRICS, body
+    return PLAIN, plain_text(registry)
+
+
+def accepts_open_metrics(accept: str) -> bool:
+    """Tell whether OpenMetrics 1.0 is wanted at least as much as plain text.
+
+    Plain text is the answer to everything that is not understood.
+    """
+    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for choice in accept[:MAX_ACCEPT].split(","):
+        kind, *rest = (part.strip().lower() for part in choice.split(";"))
+        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+        usable = kind == "text/plain" or parameters.get("version", "1.0.0") == "1.0.0"
+        if kind in weights and usable:
+            weights[kind] = max(weights[kind], _weight(parameters.get("q", "1")))
+    wanted = weights["application/openmetrics-text"]
+    return wanted > 0 and wanted >= weights["text/plain"]
+
+
+def _weight(text: str) -> float:
+    # RFC 9110 section 12.4.2: at most three decimals; everything else weighs nothing.
+    return float(text) if re.fullmatch(r"[01](\.\d{0,3})?", text, re.ASCII) else 0.0
+
+
+Rows = Iterable[tuple[tuple[str, ...], float | bool | datetime | None]]
+"""Label values and a value each; None leaves the series out."""
+
+
+class _Collector:
+    """Turns one view into families, once."""
+
+    def __init__(self, view: StatusView, counters: Counters) -> None:
+        """Show this view and these counts."""
+        self._view = view
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family, also those without a series."""
+        yield InfoMetricFamily(
+            "nfcertd_build",
+            "Version of the daemon.",
+            value={"version": self._view.version},
+        )
+        yield from self._process()
+        yield from _certificates(self._view.certificates)
+        yield from _endpoints(self._view.certificates)
+        yield from _jobs(self._view.certificates)
+        yield from self._others()
+        yield from self._counted()
+
+    def _process(self) -> Iterator[Metric]:
+        config = self._view.config
+        alone: dict[str, tuple[str, float | bool | datetime]] = {
+            "nfcertd_start_timestamp_seconds": (
+                "When the daemon started.",
+                self._view.started,
+            ),
+            "nfcertd_config_last_reload_success": (
+                "Whether the last configuration that was read is in force.",
+                config.reload_ok,
+            ),
+            "nfcertd_config_last_reload_success_timestamp_seconds": (
+                "Since when the configuration is in force.",
+                config.loaded_at,
+            ),
+        }
+        for name, (text, value) in alone.items():
+            yield _gauge(name, text, (), [((), value)])
+
+    def _others(self) -> Iterator[Metric]:
+        view = self._view
+        yield _gauge(
+            "nfcertd_token_up",
+            "Whether the token answered at the last contact.",
+            ("token",),
+            [((token.name,), token.up) for token in view.tokens],
+        )
+        yield _gauge(
+            "nfcertd_account_valid",
+            "Whether the account is registered.",
+            ("account", "ca"),
+            [((account.name, account.ca), account.valid) for account in view.accounts],
+        )
+        yield _gauge(
+            "nfcertd_alarms",
+            "Alarms that stand.",
+            ("severity",),
+            [
+                ((level,), sum(alarm.severity == level for alarm in view.alarms))
+                for level in Severity
+            ],
+        )
+
+    def _counted(self) -> Iterator[Metric]:
+        families = {
+            "nfcertd_acme_requests": (
+                "ACME requests by class of status; none where no answer came.",
+                ("ca", "code", "resource"),
+            ),
+            "nfcertd_acme_errors": ("Failures by type.", ("ca", "type")),
+        }
+        for name, (text, labels) in families.items():
+            family = CounterMetricFamily(name, text, labels=labels)
+            for key, value in self._counters.series(name).items():
+                family.add_metric([label for _, label in key], value)
+            yield family
+        yield self._durations("nfcertd_acme_request_duration_seconds")
+
+    def _durations(self, name: str) -> Metric:
+        family = SummaryMetricFamily(
+            name, "How long ACME requests took.", labels=("ca",), unit="seconds"
+        )
+        sums = self._counters.series(f"{name}_sum")
+        for key, number in self._counters.series(f"{name}_count").items():
+            values = [label for _, label in key]
+            family.add_metric(values, int(number), sums.get(key, 0.0))
+        return family
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Rows) -> Metric:
+    unit = "seconds" if name.endswith("_seconds") else ""
+    family = GaugeMetricFamily(name, text, labels=labels, unit=unit)
+    for values, value in rows:
+        if value is not None:
+            number = value.timestamp() if isinstance(value, datetime) else float(value)
+            family.add_metric(values, number)
+    return family
+
+
+_ABOUT_CERTIFICATES: Final[
+    Mapping[str, tuple[str, Callable[[CertificateView], float | datetime | None]]]
+] = {
+    "nfcertd_certificate_not_after_timestamp_seconds": (
+        "When the newest certificate ends.",
+        lambda one: one.not_after,
+    ),
+    "nfcertd_certificate_not_before_timestamp_seconds": (
+        "When the newest certificate begins.",
+        lambda one: one.not_before,
+    ),
+    "nfcertd_certificate_renew_at_timestamp_seconds": (
+        "When it is renewed.",
+        lambda one: one.renew_at,
+    ),
+    "nfcertd_certificate_issued": (
+        "Whether there is a certificate; says nothing about who serves it.",
+        lambda one: one.issued,
+    ),
+    "nfcertd_certificate_deployed": (
+        "Whether every endpoint was proven to use the newest certificate.",
+        lambda one: one.deployed,
+    ),
+    "nfcertd_certificate_held": (
+        "Whether an operator holds it.",
+        lambda one: one.held,
+    ),
+}
+
+
+def _certificates(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
+    for name, (text, value) in _ABOUT_CERTIFICATES.items():
+        rows = [((one.name,), value(one)) for one in shown]
+        yield _gauge(name, text, ("certificate",), rows)
+    orders = CounterMetricFamily(
+        "nfcertd_certificate_orders", "Orders, ever.", labels=("certificate", "ca")
+    )
+    states = StateSetMetricFamily(
+        "nfcertd_certificate_state", "Its state in one word.", labels=("certificate",)
+    )
+    for one in shown:
+        orders.add_metric((one.name, one.ca), one.orders)
+        states.add_metric([one.name], {s.value: s is one.state for s in State})
+    yield orders
+    yield states
+
+
+def _endpoints(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
+    labels = ("certificate", "endpoint")
+    pairs = [((one.name, e.name), e) for one in shown for e in one.endpoints]
+    yield _gauge(
+        "nfcertd_endpoint_deployed",
+        "Whether the endpoint was proven to use the newest certificate.",
+        labels,
+        [(key, endpoint.deployed) for key, endpoint in pairs],
+    )
+    yield _gauge(
+        "nfcertd_endpoint_proven_timestamp_seconds",
+        "When it was last proven what the endpoint uses.",
+        labels,
+        [(key, endpoint.proven_at) for key, endpoint in pairs],
+    )
+    yield _gauge(
+        "nfcertd_endpoint_issued_to_served_seconds",
+        "From the issuance to the proof that it is served.",
+        labels,
+        [(key, endpoint.issued_to_served) for key, endpoint in pairs],
+    )
+
+
+def _jobs(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
+    labels = ("certificate", "job", "endpoint")
+    family = StateSetMetricFamily(
+        "nfcertd_job_phase", "How far a job has come.", labels=labels
+    )
+    failures: dict[tuple[str, str, str], float] = {}
+    phases: dict[tuple[str, str, str], set[str]] = {}
+    for one in shown:
+        for job in one.jobs:
+            kind, _, about = job.slot.partition(" ")
+            # The id of a key to retire must not become a label: ids never end.
+            key = (one.name, kind, about if kind == "deploy" else "")
+            phases.setdefault(key, set()).add(job.phase)
+            failures[key] = max(failures.get(key, 0), job.failures)
+    for key, reached in phases.items():
+        known = PHASES.get(key[1], ())
+        family.add_metric(list(key), {phase: phase in reached for phase in known})
+    yield family
+    yield _gauge(
+        "nfcertd_job_failures",
+        "Failed attempts in a row.",
+        labels,
+        failures.items(),
+    )

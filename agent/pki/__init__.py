@@ -1,0 +1,1 @@
+"""Certificates, requests and references to keys as values."""

@@ -1,0 +1,46 @@
+"""The certification request (PKCS#10, RFC 2986) of an order."""
+
+from collections.abc import Callable, Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+)
+from cryptography.hazmat.primitives.serialization import Encoding
+
+P384_BITS = 384
+
+
+def request(
+    names: Sequence[str],
+) -> Callable[[CertificateIssuerPrivateKeyTypes], bytes]:
+    """Return what signs a request for these DNS names and gives it as DER.
+
+    "The CSR MUST indicate the exact same set of requested identifiers as the initial
+    newOrder request" (RFC 8555 section 7.4): all as subjectAltName. The subject is
+    empty, because the CA decides it; the extension is then critical (RFC 5280 section
+    4.2.1.6).
+    """
+    alternatives = x509.SubjectAlternativeName([x509.DNSName(n) for n in names])
+    builder = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(alternatives, critical=True)
+    )
+
+    def sign(key: CertificateIssuerPrivateKeyTypes) -> bytes:
+        return builder.sign(key, _hash_for(key)).public_bytes(Encoding.DER)
+
+    return sign
+
+
+def _hash_for(
+    key: CertificateIssuerPrivateKeyTypes,
+) -> hashes.SHA256 | hashes.SHA384 | None:
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size == P384_BITS:
+        return hashes.SHA384()
+    return hashes.SHA256()

@@ -1,0 +1,132 @@
+"""What the procedures need from the world; each adapter satisfies one of these.
+
+Contracts are in MUST and SHOULD. Every failure that is expected MUST be an
+`AgentError`; every method MUST be cancellable and bounded in time.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+)
+
+from agent.config.model import Certificate, Reload
+from agent.records.certificate import Publication
+from agent.records.deployment import Sighting
+from agent.records.keys import KeyRecord
+
+
+class MadeKey(NamedTuple):
+    """A key that exists: its public half (SPKI, DER) and its token's serial."""
+
+    public: bytes
+    token_serial: str
+
+
+class Keys(Protocol):
+    """Keys by their record, wherever they are held."""
+
+    async def make(self, key: KeyRecord) -> MadeKey:
+        """Make the key, or find it where a crash hid that it was made already.
+
+        MUST be idempotent by `key.id`. MUST refuse a key that does not have the
+        attributes demanded (non-extractable, sensitive, local) and destroy it.
+        """
+        ...
+
+    async def sign(self, key: KeyRecord, data: bytes) -> bytes:
+        """Return a JWS signature (RFC 7518: raw r||s for EC) over unhashed data."""
+        ...
+
+    async def use(
+        self, key: KeyRecord, work: Callable[[CertificateIssuerPrivateKeyTypes], bytes]
+    ) -> bytes:
+        """Run `work` where blocking signatures are allowed, with the private key.
+
+        The key object MUST be accepted by `CertificateSigningRequestBuilder.sign`.
+        """
+        ...
+
+    async def destroy(self, key: KeyRecord) -> None:
+        """Destroy private and public object; MUST succeed where neither exists."""
+        ...
+
+
+class Presentation(NamedTuple):
+    """What a solver needs to answer one challenge.
+
+    Attributes:
+        identifier: The DNS name of the authorization.
+        token: The challenge's token, base64url characters only (checked before).
+        key_authorization: The secret of RFC 8555 section 8.1; never logged.
+    """
+
+    identifier: str
+    token: str
+    key_authorization: str
+
+    def __repr__(self) -> str:
+        """Show the identifier; the key authorization never prints."""
+        return f"Presentation({self.identifier})"
+
+
+class Solver(Protocol):
+    """A way to prove control of an identifier (RFC 8555 section 8)."""
+
+    def prepare(
+        self, presentation: Presentation
+    ) -> AbstractAsyncContextManager[dict[str, object]]:
+        """Present the challenge; the value is the payload that says so to the CA.
+
+        Entering MUST be idempotent (a resumed order presents again) and MUST return
+        only when the challenge can be validated, self-checked where that is possible.
+        Leaving MUST remove what was presented, within a bounded time, also when
+        cancelled; it SHOULD NOT fail where nothing was presented.
+        """
+        ...
+
+
+class Prober(Protocol):
+    """Sees what an address serves."""
+
+    async def look(self, address: str, server_name: str, within: timedelta) -> Sighting:
+        """Do one TLS handshake with a fresh context and return what was served.
+
+        MUST NOT raise for anything that the peer does: a sighting says it. MUST send
+        no application data. MUST see the leaf also where the peer demands a client
+        certificate (TLS 1.2 as well).
+        """
+        ...
+
+
+class Signaller(Protocol):
+    """Tells an endpoint to pick up what was published."""
+
+    async def tell(self, reload: Reload) -> None:
+        """Deliver the signal or the reload.
+
+        MUST NOT send a signal to a process that does not handle it, nor to a pid that
+        was recycled. Raises the errors of `agent.endpoints.errors`.
+        """
+        ...
+
+
+class Publisher(Protocol):
+    """Puts a publication where endpoints read it; every method MUST be idempotent."""
+
+    async def publish(
+        self, certificate: str, publication: Publication, config: Certificate
+    ) -> None:
+        """Write the publication's directory durably, whole or not at all."""
+        ...
+
+    async def swap(self, certificate: str, endpoint: str, number: int) -> None:
+        """Point the endpoint's `live` link at a publication by one rename."""
+        ...
+
+    async def prune(self, certificate: str, keep: frozenset[int]) -> None:
+        """Remove the directories of all publications but these."""
+        ...

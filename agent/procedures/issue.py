@@ -1,0 +1,256 @@
+"""How the effects of an issue job are performed."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from cryptography import x509
+
+from agent.acme import jws
+from agent.acme.errors import (
+    ChallengeUnavailableError,
+    OrderMismatchError,
+    ProtocolError,
+)
+from agent.acme.messages import (
+    MAX_IDENTIFIERS,
+    Authorization,
+    Order,
+    OrderList,
+    is_token,
+)
+from agent.client import AcmeClient, Reply
+from agent.clock import Clock
+from agent.jobs.issue import effects
+from agent.pki.chain import check_chain
+from agent.pki.request import request
+from agent.ports import Keys, Presentation, Solver
+from agent.procedures.signer import account_signer
+from agent.records.keys import KeyRecord
+from agent.records.others import AccountRecord
+from agent.records.phases import AuthorizationRecord
+
+MAX_LISTED: Final = 10
+"""Orders at the end of the account's list that are looked at after a lost answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordering:
+    """What one certificate's orders are made of.
+
+    Attributes:
+        names: DNS names that are ordered.
+        challenge: Type of the challenges that are answered.
+        anchors: Reads the anchors that chains must end in.
+        account: The account, registered.
+        key: The key of the order, from its record.
+    """
+
+    names: tuple[str, ...]
+    challenge: str
+    anchors: Callable[[], Awaitable[tuple[x509.Certificate, ...]]]
+    account: AccountRecord
+    key: KeyRecord
+
+
+class _Presented(NamedTuple):
+    """What takes a presented challenge down, and the payload that answers it."""
+
+    stack: AsyncExitStack
+    payload: dict[str, object]
+
+
+class IssueProcedure:
+    """Performs effects of issue jobs of one CA; what is presented outlives an effect.
+
+    A challenge stays presented from its answer until `finished`, because the CA may
+    validate at any moment in between.
+    """
+
+    def __init__(
+        self,
+        client: AcmeClient,
+        keys: Keys,
+        solvers: Mapping[str, Solver],
+        clock: Clock,
+    ) -> None:
+        """Take the collaborators; nothing is presented yet."""
+        self._client = client
+        self._keys = keys
+        self._solvers = solvers
+        self._clock = clock
+        self._presented: dict[tuple[str, str], _Presented] = {}
+
+    async def aclose(self) -> None:
+        """Take down whatever is still presented."""
+        for subject, _ in list(self._presented):
+            await self.finished(subject)
+
+    async def finished(self, subject: str) -> None:
+        """Take down what is presented for a certificate whose challenges are over."""
+        for place in [p for p in self._presented if p[0] == subject]:
+            await self._presented.pop(place).stack.aclose()
+
+    async def perform(  # noqa: PLR0911 -- one arm an effect
+        self, subject: str, effect: effects.Effect, ordering: Ordering
+    ) -> effects.Outcome:
+        """Perform one effect.
+
+        Raises:
+            AgentError: It failed; the caller folds the failure into the job.
+        """
+        match effect:
+            case effects.MakeKey():
+                made = await self._keys.make(ordering.key)
+                return effects.KeyExists(made.public, made.token_serial)
+            case effects.CreateOrder():
+                return await self._create(ordering)
+            case effects.FindOrder():
+                return await self._find(ordering)
+            case effects.FetchAuthorization(authorization):
+                return await self._authorization(subject, authorization, ordering)
+            case effects.Answer(authorization):
+                return await self._answer(subject, authorization, ordering)
+            case effects.Finalize() | effects.FetchOrder():
+                return await self._order(effect, ordering)
+            case effects.Download(_, url):
+                return await self._download(url, ordering)
+
+    async def _create(self, ordering: Ordering) -> effects.OrderSeen:
+        url = (await self._client.directory()).new_order
+        names = [{"type": "dns", "value": name} for name in ordering.names]
+        reply = await self._post(url, {"identifiers": names}, ordering, "newOrder")
+        if not reply.location:
+            raise ProtocolError("the ca created an order without a location")
+        order = reply.read(Order, "order")
+        _check_order(order, ordering)
+        return effects.OrderSeen(reply.location, order, reply.retry_at)
+
+    async def _find(
+        self, ordering: Ordering
+    ) -> effects.OrderSeen | effects.OrderNotFound:
+        """Look for an open order with our names (RFC 8555 section 7.1.2.1)."""
+        if not ordering.account.orders:
+            return effects.OrderNotFound()
+        reply = await self._post(ordering.account.orders, None, ordering, "orders")
+        listed = reply.read(OrderList, "list of orders").orders
+        for url in reversed(listed[-MAX_LISTED:]):
+            seen = await self._look_at(url, ordering)
+            if seen is not None:
+                return seen
+        return effects.OrderNotFound()
+
+    async def _look_at(self, url: str, ordering: Ordering) -> effects.OrderSeen | None:
+        reply = await self._post(url, None, ordering, "order")
+        order = reply.read(Order, "order")
+        open_ = order.status in {"pending", "ready", "processing"}
+        if not (open_ and _is_ours(order, ordering)):
+            return None
+        return effects.OrderSeen(url, order)
+
+    async def _authorization(
+        self, subject: str, wanted: AuthorizationRecord, ordering: Ordering
+    ) -> effects.AuthorizationSeen:
+        if wanted.answered and wanted.token:
+            # After a restart what was presented is gone: present it again first.
+            await self._present(subject, wanted, ordering)
+        reply = await self._post(wanted.url, None, ordering, "authz")
+        authorization = reply.read(Authorization, "authorization")
+        _check_identifier(authorization, ordering)
+        for challenge in authorization.challenges:
+            if challenge.type == ordering.challenge and is_token(challenge.token):
+                return effects.AuthorizationSeen(
+                    authorization,
+                    challenge.url,
+                    challenge.token or "",
+                    challenge.status,
+                    reply.retry_at,
+                )
+        if authorization.status == "pending":
+            raise ChallengeUnavailableError(
+                f"the ca offers no {ordering.challenge} for "
+                f"{authorization.identifier.value}",
+                hint="ask the ca's operator, or configure another challenge",
+            )
+        return effects.AuthorizationSeen(authorization, "", "", "", reply.retry_at)
+
+    async def _answer(
+        self, subject: str, wanted: AuthorizationRecord, ordering: Ordering
+    ) -> effects.Answered:
+        payload = await self._present(subject, wanted, ordering)
+        reply = await self._post(wanted.challenge, payload, ordering, "challenge")
+        return effects.Answered(reply.retry_at)
+
+    async def _present(
+        self, subject: str, wanted: AuthorizationRecord, ordering: Ordering
+    ) -> dict[str, object]:
+        key = ordering.account.key
+        if key is None:
+            raise ProtocolError("the account has no key")
+        presentation = Presentation(
+            identifier=wanted.identifier,
+            token=wanted.token,
+            key_authorization=jws.key_authorization(wanted.token, key.public),
+        )
+        place = (subject, wanted.token)
+        if place not in self._presented:
+            stack = AsyncExitStack()
+            solver = self._solvers[ordering.challenge]
+            payload = await stack.enter_async_context(solver.prepare(presentation))
+            self._presented[place] = _Presented(stack, payload)
+        return self._presented[place].payload
+
+    async def _order(
+        self, effect: effects.Finalize | effects.FetchOrder, ordering: Ordering
+    ) -> effects.OrderSeen:
+        if isinstance(effect, effects.FetchOrder):
+            reply = await self._post(effect.order.url, None, ordering, "order")
+        else:
+            csr = await self._keys.use(ordering.key, request(ordering.names))
+            payload: dict[str, object] = {"csr": jws.b64(csr)}
+            url = effect.order.finalize
+            reply = await self._post(url, payload, ordering, "finalize")
+        return effects.OrderSeen(
+            effect.order.url, reply.read(Order, "order"), reply.retry_at
+        )
+
+    async def _download(self, url: str, ordering: Ordering) -> effects.Downloaded:
+        signer = account_signer(self._keys, ordering.account)
+        pem = await self._client.download(url, signer)
+        chain = check_chain(
+            pem,
+            public=ordering.key.public,
+            names=ordering.names,
+            anchors=await ordering.anchors(),
+            now=self._clock.now(),
+        )
+        return effects.Downloaded(chain)
+
+    async def _post(
+        self,
+        url: str,
+        payload: dict[str, object] | None,
+        ordering: Ordering,
+        resource: str,
+    ) -> Reply:
+        signer = account_signer(self._keys, ordering.account)
+        return await self._client.post(url, payload, signer, resource)
+
+
+def _is_ours(order: Order, ordering: Ordering) -> bool:
+    asked = {("dns", name) for name in ordering.names}
+    return {(i.type, i.value.lower()) for i in order.identifiers} == asked
+
+
+def _check_order(order: Order, ordering: Ordering) -> None:
+    """Compare what came back with what was asked for (RFC 8555 section 7.4)."""
+    if order.identifiers and not _is_ours(order, ordering):
+        raise OrderMismatchError("the ca's order is for other names than were asked")
+    if len(order.authorizations) > MAX_IDENTIFIERS:
+        raise OrderMismatchError("the ca's order has too many authorizations")
+
+
+def _check_identifier(authorization: Authorization, ordering: Ordering) -> None:
+    if authorization.identifier.value.lower() not in ordering.names:
+        raise OrderMismatchError("the ca asks for authorization of a name not ordered")

@@ -1,0 +1,244 @@
+"""Publications on disk: numbered directories, and `live` links swapped by one rename.
+
+It knows files, modes, ACLs and the syntax of what endpoints include. It does not know
+when something is published, nor what an endpoint makes of it.
+
+Layout below the state directory:
+
+    certificates/<certificate>/<number>/   one publication, immutable once it has a name
+    live/<certificate>[@<endpoint>]        symbolic link to one of them
+"""
+
+import asyncio
+import grp
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent import acl
+from agent.config.model import Certificate, Endpoint
+from agent.errors import AgentError
+from agent.files import describe, sync_directory, write_durable
+from agent.pki.uri import key_uri, provider_pem
+from agent.records.certificate import Publication
+from agent.records.keys import FILE_STORE, KeyRecord
+from agent.snippets import snippet
+
+PUBLIC: Final = 0o644
+SECRET: Final = 0o640
+DIRECTORY: Final = 0o755
+MANIFEST: Final = "manifest.json"
+
+PrivatePem = Callable[[KeyRecord], bytes]
+"""Gives the PEM of a software key; the only way a private key leaves its store."""
+
+
+class PublicationError(AgentError):
+    """A publication could not be written, linked or removed; nothing is half done."""
+
+    kind = "publication"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`manifest.json`: what is in the directory, for people and scripts."""
+
+    certificate: str
+    publication: int
+    fingerprint_sha256: str
+    serial: str
+    names: tuple[str, ...]
+    not_before: str
+    not_after: str
+    key: str
+
+
+def link_name(certificate: str, endpoint: str) -> str:
+    """Return the name of a link below `live/`."""
+    return f"{certificate}@{endpoint}" if endpoint else certificate
+
+
+class Publications:
+    """Writes publications below a state directory; satisfies `ports.Publisher`."""
+
+    def __init__(
+        self, state: Path, token_uri: Callable[[str], str], private_pem: PrivatePem
+    ) -> None:
+        """Use a state directory.
+
+        Args:
+            state: The state directory.
+            token_uri: Gives the RFC 7512 URI of a configured token by its name.
+            private_pem: Gives software keys.
+        """
+        self._certificates = state / "certificates"
+        self._live = state / "live"
+        self._token_uri = token_uri
+        self._private_pem = private_pem
+
+    def prepare(self) -> None:
+        """Make the two directories that endpoints traverse.
+
+        Raises:
+            PublicationError: The state directory cannot be written.
+        """
+        try:
+            for directory in (self._certificates, self._live):
+                directory.mkdir(mode=DIRECTORY, exist_ok=True)
+                directory.chmod(DIRECTORY)
+        except OSError as error:
+            raise PublicationError(
+                f"cannot make {error.filename}: {describe(error)}"
+            ) from error
+
+    async def publish(
+        self, certificate: str, publication: Publication, config: Certificate
+    ) -> None:
+        """Write a publication's directory durably; done before, it does nothing.
+
+        Rights are set before content, and the directory gets its name last, by one
+        rename: whoever can see it sees all of it.
+
+        Raises:
+            PublicationError: Disk full, group unknown, ACL refused.
+        """
+        try:
+            await asyncio.to_thread(self._publish, certificate, publication, config)
+        except OSError as error:
+            raise PublicationError(
+                f"cannot publish {certificate}: {describe(error)}"
+                f" ({error.filename or 'state directory'})"
+            ) from error
+
+    async def swap(self, certificate: str, endpoint: str, number: int) -> None:
+        """Point a link at a publication by one rename; idempotent.
+
+        Raises:
+            PublicationError: The publication is not there, or the disk failed.
+        """
+        try:
+            await asyncio.to_thread(self._swap, certificate, endpoint, number)
+        except OSError as error:
+            raise PublicationError(
+                f"cannot swap live/{link_name(certificate, endpoint)}: "
+                f"{describe(error)}"
+            ) from error
+
+    async def prune(self, certificate: str, keep: frozenset[int]) -> None:
+        """Remove the directories of publications that are not kept; idempotent.
+
+        Raises:
+            PublicationError: Something cannot be removed.
+        """
+        try:
+            await asyncio.to_thread(self._prune, certificate, keep)
+        except OSError as error:
+            raise PublicationError(
+                f"cannot prune {certificate}: {describe(error)}"
+            ) from error
+
+    def _publish(
+        self, certificate: str, publication: Publication, config: Certificate
+    ) -> None:
+        parent = self._certificates / certificate
+        final = parent / str(publication.number)
+        if (final / MANIFEST).exists():
+            return
+        parent.mkdir(mode=DIRECTORY, exist_ok=True)
+        parent.chmod(DIRECTORY)
+        temporary = parent / f".{publication.number}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=DIRECTORY)
+        temporary.chmod(DIRECTORY)
+        for name, data, mode in self._files(certificate, publication, config):
+            write_durable(temporary / name, data, mode)
+            if mode == SECRET:
+                _share(temporary / name, config)
+        sync_directory(temporary)
+        temporary.replace(final)
+        sync_directory(parent)
+
+    def _swap(self, certificate: str, endpoint: str, number: int) -> None:
+        target = self._certificates / certificate / str(number)
+        if not (target / MANIFEST).exists():
+            raise FileNotFoundError(2, "no such publication", str(target))
+        link = self._live / link_name(certificate, endpoint)
+        relative = Path("..") / "certificates" / certificate / str(number)
+        temporary = link.with_name(f".{link.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(relative)
+        temporary.replace(link)
+        sync_directory(self._live)
+
+    def _prune(self, certificate: str, keep: frozenset[int]) -> None:
+        parent = self._certificates / certificate
+        for path in parent.iterdir() if parent.is_dir() else ():
+            if not (path.name.isdigit() and int(path.name) in keep):
+                shutil.rmtree(path)
+
+    def _files(
+        self, certificate: str, publication: Publication, config: Certificate
+    ) -> Iterable[tuple[str, bytes, int]]:
+        issuance, key = publication.issuance, publication.key
+        leaf, end, rest = issuance.chain.partition("-----END CERTIFICATE-----\n")
+        private = self._key_pem(key)
+        key_mode = SECRET if key.store == FILE_STORE else PUBLIC
+        fullchain = issuance.chain.encode("ascii")
+        yield "cert.pem", (leaf + end).encode("ascii"), PUBLIC
+        yield "chain.pem", rest.encode("ascii"), PUBLIC
+        yield "fullchain.pem", fullchain, PUBLIC
+        yield "key.pem", private, key_mode
+        yield "combined.pem", private + fullchain, key_mode
+        if key.store != FILE_STORE:
+            yield "key.uri", f"{self._uri(key, None)}\n".encode("ascii"), PUBLIC
+        final = self._certificates / certificate / str(publication.number)
+        for endpoint in config.endpoint or (Endpoint(),):
+            uri = "" if key.store == FILE_STORE else self._uri(key, endpoint.pin_source)
+            name = link_name("nginx", endpoint.name)
+            yield f"{name}.conf", snippet(endpoint.template, final, uri), PUBLIC
+        yield MANIFEST, _manifest(certificate, publication), PUBLIC
+
+    def _key_pem(self, key: KeyRecord) -> bytes:
+        if key.store == FILE_STORE:
+            return self._private_pem(key)
+        return provider_pem(self._uri(key, None))
+
+    def _uri(self, key: KeyRecord, pin_source: str | None) -> str:
+        return key_uri(
+            self._token_uri(key.store), bytes.fromhex(key.id), pin_source=pin_source
+        )
+
+
+def _share(path: Path, config: Certificate) -> None:
+    """Give the configured group and readers the right to read a secret file.
+
+    Raises:
+        OSError: The group is unknown or not one of ours: without CAP_CHOWN a file can
+            only be given to a group that we are in.
+    """
+    if config.group is not None:
+        try:
+            group = grp.getgrnam(config.group).gr_gid
+        except KeyError as error:
+            raise FileNotFoundError(2, f"no group {config.group}") from error
+        os.chown(path, -1, group)
+    if config.readers:
+        acl.allow_reading(path, config.readers)
+
+
+def _manifest(certificate: str, publication: Publication) -> bytes:
+    issuance = publication.issuance
+    manifest = Manifest(
+        certificate=certificate,
+        publication=publication.number,
+        fingerprint_sha256=issuance.fingerprint,
+        serial=issuance.serial,
+        names=issuance.names,
+        not_before=issuance.not_before.isoformat(),
+        not_after=issuance.not_after.isoformat(),
+        key=publication.key.label,
+    )
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

@@ -1,0 +1,157 @@
+"""The aggregate of a certificate: keys, issuances, publications, endpoints, jobs.
+
+Four things that must not be confused: a *key* is a key pair in a token; an *issuance*
+is a leaf with its chain and key; a *publication* is an issuance as one directory; a
+*deployment* is a publication at an endpoint.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from agent.records.deployment import Sighting
+from agent.records.job import Alarm, Job
+from agent.records.keys import KeyRecord
+from agent.records.phases import Deployment, IssuePhase, RetirePhase
+
+IssueJob = Job[IssuePhase]
+DeployJob = Job[Deployment]
+RetireJob = Job[RetirePhase]
+AnyJob = IssueJob | DeployJob | RetireJob
+
+
+class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A certificate that a CA issued to us.
+
+    Attributes:
+        fingerprint: SHA-256 of the leaf's DER, lower-case hexadecimal; its identity.
+        serial: Serial number, lower-case hexadecimal.
+        names: DNS names.
+        ca: Name of the CA in the configuration.
+        directory: URL of the directory it came from.
+        key: Id of its key.
+        order: URL of the order.
+        not_before: When the leaf begins.
+        not_after: Earliest end in the chain.
+        issued_at: When it was downloaded.
+        draw: In [0, 1): places the renewal inside its jitter; drawn once.
+        chain: Leaf and intermediates, PEM.
+    """
+
+    fingerprint: str
+    serial: str
+    names: tuple[str, ...]
+    ca: str
+    directory: str
+    key: str
+    order: str
+    not_before: datetime
+    not_after: datetime
+    issued_at: datetime
+    draw: float
+    chain: str
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An issuance as a directory; the number is its name.
+
+    The issuance and the key are embedded, so that the directory can be written again
+    from the record alone.
+    """
+
+    number: int
+    issuance: Issuance
+    key: KeyRecord
+
+
+class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of an endpoint.
+
+    Attributes:
+        live: Number that `live` points to; 0 for none.
+        proven: Number last seen served, or accepted without proof; 0 for none.
+        proven_at: When.
+        by: How it was accepted: `wire`, `nobody-asked` or `operator`.
+        sightings: What the last look saw.
+        issued_to_served: Seconds from the download to the proof.
+    """
+
+    live: int = 0
+    proven: int = 0
+    proven_at: datetime | None = None
+    by: str = ""
+    sightings: tuple[Sighting, ...] = ()
+    issued_to_served: float | None = None
+
+
+class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that is durable of a certificate; one file, one rename, one transaction.
+
+    Attributes:
+        name: Its table in the configuration.
+        keys: Keys that exist or may exist.
+        key_count: Numbers keys; never goes back.
+        publications: Those that an endpoint or a revert may need, oldest first.
+        publication_count: Numbers publications; never goes back.
+        endpoints: By name of the endpoint, empty for the only one.
+        issue: The job that gets the next issuance.
+        deploy: Deployments under way, by endpoint.
+        retire: Keys on their way out, by id.
+        alarms: By slug.
+        held: An operator stopped it with `hold`.
+        released: Highest publication an operator let through with `release`.
+        renew_asked: An operator asked for a renewal at this instant.
+        orders: How many newOrder were answered, since ever.
+    """
+
+    name: str
+    keys: tuple[KeyRecord, ...] = ()
+    key_count: int = 0
+    publications: tuple[Publication, ...] = ()
+    publication_count: int = 0
+    endpoints: Mapping[str, EndpointRecord] = msgspec.field(default_factory=dict)
+    issue: IssueJob | None = None
+    deploy: Mapping[str, DeployJob] = msgspec.field(default_factory=dict)
+    retire: Mapping[str, RetireJob] = msgspec.field(default_factory=dict)
+    alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)
+    held: bool = False
+    released: int = 0
+    renew_asked: datetime | None = None
+    orders: int = 0
+
+    @property
+    def current(self) -> Issuance | None:
+        """Return the newest issuance."""
+        return self.publications[-1].issuance if self.publications else None
+
+    def key(self, identity: str) -> KeyRecord:
+        """Return a key of ours by its id."""
+        return next(key for key in self.keys if key.id == identity)
+
+    def publication(self, number: int) -> Publication | None:
+        """Return a publication by its number, None when it is forgotten."""
+        return next((p for p in self.publications if p.number == number), None)
+
+
+class Slot(NamedTuple):
+    """Where a job stands in its subject: its kind, and what it is about.
+
+    Attributes:
+        kind: `issue`, `deploy`, `retire` or `register`.
+        name: Endpoint of a deployment, id of a key to retire, else empty.
+    """
+
+    kind: str
+    name: str = ""
+
+
+def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
+    """Return every job of a certificate by its place."""
+    found: dict[Slot, AnyJob] = {}
+    if record.issue is not None:
+        found[Slot("issue")] = record.issue
+    found |= {Slot("deploy", name): job for name, job in record.deploy.items()}
+    found |= {Slot("retire", name): job for name, job in record.retire.items()}
+    return found

@@ -1,0 +1,172 @@
+"""The phases of each kind of job; what a job knows is in its phase."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from agent.records.deployment import Sighting
+
+
+class Phase(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="phase"
+):
+    """Base of all phases."""
+
+
+class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An order as far as a job must remember it.
+
+    Attributes:
+        url: The order's URL, exactly as in `Location`; what resumption needs.
+        finalize: Where the request is posted.
+        authorizations: URLs of its authorizations.
+        expires: When the CA forgets the order, if it said so.
+    """
+
+    url: str
+    finalize: str
+    authorizations: tuple[str, ...] = ()
+    expires: datetime | None = None
+
+
+class AuthorizationRecord(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
+):
+    """An authorization on its way to `valid`.
+
+    Attributes:
+        url: Its URL.
+        identifier: The DNS name, once fetched.
+        challenge: URL of the chosen challenge, once fetched.
+        token: The challenge's token.
+        answered: The CA has been told that the challenge is ready.
+        valid: The CA says so.
+    """
+
+    url: str
+    identifier: str = ""
+    challenge: str = ""
+    token: str = ""
+    answered: bool = False
+    valid: bool = False
+
+
+# -- issue
+
+
+class KeyChosen(Phase, frozen=True, kw_only=True, tag="key-chosen"):
+    """The CKA_ID is durable; the key is made next."""
+
+    key: str
+
+
+class KeyMade(Phase, frozen=True, kw_only=True, tag="key-made"):
+    """The key exists; an order is asked for next."""
+
+    key: str
+
+
+class Answering(Phase, frozen=True, kw_only=True, tag="answering"):
+    """The order is known; its authorizations are made valid."""
+
+    key: str
+    order: OrderRecord
+    authorizations: tuple[AuthorizationRecord, ...]
+
+
+class Finalizing(Phase, frozen=True, kw_only=True, tag="finalizing"):
+    """The order is ready; the request is posted next."""
+
+    key: str
+    order: OrderRecord
+
+
+class Processing(Phase, frozen=True, kw_only=True, tag="processing"):
+    """The order's state is asked for until it is final."""
+
+    key: str
+    order: OrderRecord
+
+
+class Downloading(Phase, frozen=True, kw_only=True, tag="downloading"):
+    """The certificate exists; it is fetched and checked next."""
+
+    key: str
+    order: OrderRecord
+    certificate: str
+
+
+IssuePhase = KeyChosen | KeyMade | Answering | Finalizing | Processing | Downloading
+
+
+# -- deploy
+
+
+class Stage(StrEnum):
+    """How far a deployment has come; every stage knows the same things."""
+
+    UNPUBLISHED = "unpublished"
+    """Nothing has been written yet."""
+    PUBLISHED = "published"
+    """The directory is durable; what is served now is looked at next."""
+    BASELINED = "baselined"
+    """What was served before is known; the swap is next, unless held."""
+    SWAPPED = "swapped"
+    """`live` points to the publication; the endpoint is told next."""
+    PROVING = "proving"
+    """The endpoint was told; it is watched until it serves only the new one."""
+    REVERTING = "reverting"
+    """It served nothing usable; `live` goes back next."""
+    REVERT_SWAPPED = "revert-swapped"
+    """`live` points to the previous publication; the endpoint is told next."""
+    PROVEN = "proven"
+    """The new certificate is served; publications that nobody needs go next."""
+
+
+class Deployment(Phase, frozen=True, kw_only=True):
+    """A publication on its way to an endpoint.
+
+    Attributes:
+        stage: How far it has come.
+        publication: The number that is to be served.
+        previous: The number that `live` pointed to before, 0 for none.
+        baseline: What was served before the swap.
+        signals: How often the endpoint has been told for this publication.
+        rounds: How often the deployment was reverted and begun again.
+    """
+
+    stage: Stage
+    publication: int
+    previous: int = 0
+    baseline: tuple[Sighting, ...] = ()
+    signals: int = 0
+    rounds: int = 0
+
+
+# -- retire
+
+
+class Condemned(Phase, frozen=True, kw_only=True, tag="condemned"):
+    """Nothing refers to the key; it is destroyed after its grace."""
+
+
+class Destroyed(Phase, frozen=True, kw_only=True, tag="destroyed"):
+    """The key is gone; the publications that used it go next."""
+
+
+RetirePhase = Condemned | Destroyed
+
+
+# -- register, for accounts
+
+
+class AccountKeyChosen(Phase, frozen=True, kw_only=True, tag="account-key-chosen"):
+    """The CKA_ID of the account key is durable; the key is made next."""
+
+
+class AccountKeyMade(Phase, frozen=True, kw_only=True, tag="account-key-made"):
+    """The account key exists; newAccount is posted next."""
+
+
+RegisterPhase = AccountKeyChosen | AccountKeyMade

@@ -1,0 +1,1 @@
+"""When a certificate is renewed, and what follows from a failure."""

@@ -1,0 +1,121 @@
+"""The one table that decides what follows from a failure.
+
+Keys are `AgentError.kind`; for problem documents `acme:<type>`. A type that nobody
+has told us about is decided by its HTTP status.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from agent.acme.errors import ProblemError
+from agent.errors import AgentError
+from agent.records.job import Disposition, Failure
+
+_NOW: Final = Disposition.RETRY_NOW
+_BACK: Final = Disposition.BACK_OFF
+_WAIT: Final = Disposition.WAIT_UNTIL
+_OPERATOR: Final = Disposition.NEEDS_OPERATOR
+
+TABLE: Final[Mapping[str, Disposition]] = {
+    # ours: what this host and its parts do
+    "agent": _OPERATOR,
+    "config": _OPERATOR,
+    "file": _BACK,
+    "state.record": _OPERATOR,
+    "state.store": _BACK,
+    "transport": _BACK,
+    "transport.refused": _OPERATOR,
+    "publication": _BACK,
+    "token": _BACK,
+    "token.absent": _WAIT,
+    "token.hung": _WAIT,
+    "token.pin-missing": _WAIT,
+    "token.pin-refused": _OPERATOR,
+    "token.pin-locked": _OPERATOR,
+    "token.mechanism": _OPERATOR,
+    "token.key-policy": _OPERATOR,
+    "token.key-missing": _OPERATOR,
+    "token.module": _BACK,
+    "token.ambiguous": _OPERATOR,
+    "endpoint": _BACK,
+    "endpoint.down": _WAIT,
+    "endpoint.deaf": _OPERATOR,
+    "endpoint.denied": _OPERATOR,
+    "endpoint.failed": _BACK,
+    "solver": _BACK,
+    "solver.bind": _BACK,
+    "solver.self-check": _BACK,
+    "pki.chain": _OPERATOR,
+    "pki.uri": _OPERATOR,
+    "acme.protocol": _BACK,
+    "acme.problem": _BACK,
+    "acme.challenge-unavailable": _OPERATOR,
+    "acme.order-mismatch": _OPERATOR,
+    "deploy.down": _WAIT,
+    "deploy.foreign": _BACK,
+    "deploy.old": _BACK,
+    "deploy.reverted": _BACK,
+    "acme.order-lost": _BACK,
+    "acme.order-invalid": _BACK,
+    "acme.order-expired": _BACK,
+    # theirs: RFC 8555 section 6.7
+    "acme:accountDoesNotExist": _NOW,
+    "acme:alreadyReplaced": _NOW,
+    "acme:alreadyRevoked": _NOW,
+    "acme:badCSR": _OPERATOR,
+    "acme:badNonce": _BACK,
+    "acme:badPublicKey": _OPERATOR,
+    "acme:badRevocationReason": _OPERATOR,
+    "acme:badSignatureAlgorithm": _OPERATOR,
+    "acme:caa": _OPERATOR,
+    "acme:compound": _OPERATOR,
+    "acme:connection": _BACK,
+    "acme:dns": _BACK,
+    "acme:externalAccountRequired": _OPERATOR,
+    "acme:incorrectResponse": _BACK,
+    "acme:invalidContact": _OPERATOR,
+    "acme:invalidProfile": _OPERATOR,
+    "acme:malformed": _OPERATOR,
+    "acme:orderNotReady": _NOW,
+    "acme:rateLimited": _WAIT,
+    "acme:rejectedIdentifier": _OPERATOR,
+    "acme:serverInternal": _BACK,
+    "acme:tls": _BACK,
+    "acme:unauthorized": _OPERATOR,
+    "acme:unknownDelegation": _OPERATOR,
+    "acme:unsupportedContact": _OPERATOR,
+    "acme:unsupportedIdentifier": _OPERATOR,
+    "acme:userActionRequired": _OPERATOR,
+}
+
+_SERVER_ERROR: Final = 500
+_RATE_LIMITED: Final = 429
+
+
+def failure_of(error: AgentError, now: datetime) -> Failure:
+    """Return an error as the durable value that a job keeps."""
+    kind = error.kind
+    disposition = TABLE.get(kind, Disposition.NEEDS_OPERATOR)
+    if isinstance(error, ProblemError):
+        kind = f"acme:{error.problem.token}"
+        disposition = TABLE.get(kind) or by_status(error.status)
+    if error.retry_at is not None and disposition is Disposition.BACK_OFF:
+        disposition = Disposition.WAIT_UNTIL
+    return Failure(
+        kind=kind,
+        message=str(error),
+        hint=error.hint,
+        at=now,
+        retry_at=error.retry_at,
+        disposition=disposition,
+    )
+
+
+def by_status(status: int) -> Disposition:
+    """Return the disposition of a problem type that the table does not know."""
+    if status == _RATE_LIMITED:
+        return Disposition.WAIT_UNTIL
+    if status >= _SERVER_ERROR:
+        return Disposition.BACK_OFF
+    return Disposition.NEEDS_OPERATOR

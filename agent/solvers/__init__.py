@@ -1,0 +1,1 @@
+"""Ways to prove control of an identifier: one file a challenge type."""

@@ -1,0 +1,280 @@
+"""http-01: key authorizations over plain HTTP (RFC 8555 section 8.3).
+
+It knows three ways of serving: an own listener, sockets that systemd handed over, and a
+directory that another web server serves. It does not know orders, accounts or CAs.
+Listeners are open only while something is presented: an idle agent serves nobody.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agent.config.model import Listen
+from agent.files import FileError, describe, read_bounded, write_atomic
+from agent.ports import Presentation
+from agent.solvers.errors import (
+    BindError,
+    PublishError,
+    SelfCheckError,
+    TokenSyntaxError,
+)
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_log: Final = logging.getLogger(__name__)
+
+PREFIX: Final = "/.well-known/acme-challenge/"
+"""Where a CA looks (RFC 8555 section 8.3)."""
+
+SYSTEMD: Final = "systemd"
+"""The entry of `listen` that stands for the sockets that systemd handed over."""
+
+MAX_TOKEN: Final = 200
+"""Characters of a token; a longer one could not be a file name everywhere."""
+
+CHECK_WITHIN: Final = timedelta(seconds=5)
+"""Longest time that one look at ourselves may take."""
+
+_MAX_ANSWER: Final = 8192
+_LOCAL: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound here
+_OK: Final = re.compile(rb"HTTP/1\.[01] 200 ")
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}", re.ASCII)
+
+
+class Http01:
+    """The `Solver` of http-01, one for the process.
+
+    The same challenge may be presented more than once, and many at the same time; each
+    is served until the last who presented it has left.
+    """
+
+    def __init__(
+        self, settings: Listen, handed_over: Sequence[socket.socket] = ()
+    ) -> None:
+        """Serve as configured.
+
+        Args:
+            settings: The table `[http-01]`.
+            handed_over: Listening sockets from systemd; they stay the caller's, are
+                never closed here, and are accepted on only while something is
+                presented.
+        """
+        self._settings = settings
+        self._handed_over = tuple(handed_over)
+        self._served: dict[str, list[str]] = {}
+        self._opening = asyncio.Lock()
+        self._inside = 0
+        self._door = AsyncExitStack()
+        self._where: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def presented(self) -> frozenset[str]:
+        """Return the tokens that are presented now."""
+        return frozenset(self._served)
+
+    @property
+    def where(self) -> tuple[tuple[str, int], ...]:
+        """Return hosts and ports that are listened on now; empty when idle."""
+        return self._where
+
+    @asynccontextmanager
+    async def prepare(
+        self, presentation: Presentation
+    ) -> AsyncIterator[dict[str, object]]:
+        """Serve a key authorization; the payload that tells the CA is `{}`.
+
+        Raises:
+            BindError: An address cannot be listened on.
+            PublishError: The webroot cannot be written.
+            TokenSyntaxError: The token is not base64url.
+            SelfCheckError: The answer to ourselves is not the key authorization.
+        """
+        if not _TOKEN.fullmatch(presentation.token):
+            raise TokenSyntaxError(
+                f"the challenge for {presentation.identifier} has a token that is not "
+                "base64url"
+            )
+        webroot = self._settings.webroot
+        with self._remember(presentation):
+            if webroot is not None:
+                with self._in_directory(Path(webroot), presentation):
+                    yield {}
+                return
+            async with self._listening():
+                await self._check(presentation)
+                yield {}
+
+    @contextmanager
+    def _remember(self, presentation: Presentation) -> Iterator[None]:
+        held = self._served.setdefault(presentation.token, [])
+        held.append(presentation.key_authorization)
+        try:
+            yield
+        finally:
+            held.remove(presentation.key_authorization)
+            if not held:
+                self._served.pop(presentation.token, None)
+
+    @contextmanager
+    def _in_directory(
+        self, directory: Path, presentation: Presentation
+    ) -> Iterator[None]:
+        path = directory / presentation.token
+        with ExitStack() as undo:
+            undo.callback(self._withdraw, path, presentation)
+            try:
+                write_atomic(path, presentation.key_authorization.encode(), 0o644)
+            except FileError as error:
+                raise PublishError(
+                    f"cannot present {presentation.identifier}: {error}",
+                    hint=f"let the service user write to {directory}",
+                ) from error
+            self._read_back(path, presentation)
+            yield
+
+    def _withdraw(self, path: Path, presentation: Presentation) -> None:
+        if len(self._served[presentation.token]) > 1:
+            return
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            # The answer is public since the CA fetched it: not worth a failed issuance.
+            _log.warning("cannot remove %s: %s", path, describe(error))
+
+    def _read_back(self, path: Path, presentation: Presentation) -> None:
+        if not self._settings.self_check:
+            return
+        try:
+            found = read_bounded(path, _MAX_ANSWER)
+        except FileError as error:
+            raise SelfCheckError(
+                f"cannot read back what was presented: {error}"
+            ) from error
+        if found != presentation.key_authorization.encode():
+            raise SelfCheckError(f"{path} was changed while it was being presented")
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        async with self._opening:
+            if not self._inside:
+                async with AsyncExitStack() as door:
+                    await door.enter_async_context(self._listen())
+                    self._door = door.pop_all()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                # It does not suspend, so no cancellation leaves the door half open.
+                await self._door.aclose()
+
+    @asynccontextmanager
+    async def _listen(self) -> AsyncIterator[None]:
+        # aiohttp's server half is loaded at the first challenge, not at start.
+        from agent.listener import bound_addresses, serving  # noqa: PLC0415 -- memory
+
+        with ExitStack() as undo:
+            sockets = self._sockets(undo)
+            async with serving(sockets, self._answer):
+                undo.pop_all()
+                self._where = tuple(
+                    (str(host), port) for host, port in bound_addresses(sockets)
+                )
+                try:
+                    yield
+                finally:
+                    self._where = ()
+
+    def _sockets(self, undo: ExitStack) -> list[socket.socket]:
+        from agent.listener import ListenError, bind, parse_address  # noqa: PLC0415 -- memory
+
+        sockets: list[socket.socket] = []
+        for entry in self._settings.listen:
+            try:
+                opened = (
+                    self._from_systemd()
+                    if entry == SYSTEMD
+                    else [bind(parse_address(entry))]
+                )
+            except ListenError as error:
+                raise BindError(
+                    f"cannot serve http-01: {error}", hint=error.hint
+                ) from error
+            sockets.extend(undo.enter_context(sock) for sock in opened)
+        return sockets
+
+    def _from_systemd(self) -> list[socket.socket]:
+        inet = (socket.AF_INET, socket.AF_INET6)
+        usable = [sock for sock in self._handed_over if sock.family in inet]
+        if not usable:
+            raise BindError(
+                "cannot serve http-01: systemd handed over no TCP socket named http-01",
+                hint="enable the socket unit, or set listen in [http-01]",
+            )
+        return [sock.dup() for sock in usable]
+
+    async def _answer(self, request: "web.BaseRequest") -> "web.StreamResponse":
+        from agent.listener import respond  # noqa: PLC0415 -- loaded already
+
+        token = request.raw_path.removeprefix(PREFIX)
+        held = self._served.get(token)
+        if (
+            request.method not in {"GET", "HEAD"}
+            or held is None
+            or request.raw_path != PREFIX + token
+        ):
+            return respond(404)
+        return respond(200, held[-1].encode(), "application/octet-stream")
+
+    async def _check(self, presentation: Presentation) -> None:
+        if not self._settings.self_check:
+            return
+        for host, port in self._where:
+            found = await _fetch(host, port, presentation)
+            if found != presentation.key_authorization.encode():
+                raise SelfCheckError(
+                    f"port {port} of {host} does not answer with the key authorization",
+                    hint="another process or a firewall answers for the port",
+                )
+
+
+async def _fetch(host: str, port: int, presentation: Presentation) -> bytes:
+    local = _LOCAL.get(host, host)
+    try:
+        async with asyncio.timeout(CHECK_WITHIN.total_seconds()):
+            answer = await _exchange(local, port, presentation)
+    except TimeoutError as error:
+        raise SelfCheckError(
+            f"port {port} of {host} did not answer us within "
+            f"{CHECK_WITHIN.total_seconds():.0f} s"
+        ) from error
+    except OSError as error:
+        raise SelfCheckError(
+            f"cannot reach our own port {port} of {host}: {describe(error)}",
+            hint="check the packet filter and IPAddressDeny of the unit",
+        ) from error
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return body if _OK.match(head) else b""
+
+
+async def _exchange(host: str, port: int, presentation: Presentation) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port, limit=_MAX_ANSWER)
+    try:
+        writer.write(
+            f"GET {PREFIX}{presentation.token} HTTP/1.0\r\n"
+            f"Host: {presentation.identifier}\r\n\r\n".encode()
+        )
+        answer = b""
+        while len(answer) < _MAX_ANSWER and (more := await reader.read(_MAX_ANSWER)):
+            answer += more
+    finally:
+        writer.transport.abort()
+    return answer

@@ -1,0 +1,373 @@
+"""What the daemon shows of itself: one snapshot for `status`, metrics and `plan`.
+
+Pure: the same records, configuration and instant give the same view. `issued` and
+`deployed` are different states everywhere. No secret is in a record, so none is here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from agent.config.model import Config
+from agent.jobs.certificate import next_step
+from agent.jobs.context import Context
+from agent.jobs.references import needed_keys
+from agent.jobs.step import Do
+from agent.records.certificate import CertificateRecord, EndpointRecord, jobs
+from agent.records.job import Alarm, Failure, Severity
+from agent.records.keys import KeyRecord
+from agent.records.others import AccountRecord
+from agent.renewal.plan import plan
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the shapes that leave the daemon as JSON."""
+
+
+class State(StrEnum):
+    """The state of a certificate in one word, worst first."""
+
+    QUARANTINED = "quarantined"
+    EXPIRED = "expired"
+    MISSING = "missing"
+    """There is no certificate yet."""
+    HELD = "held"
+    DEPLOYING = "deploying"
+    """Issued, and not deployed at every endpoint."""
+    DEPLOYED = "deployed"
+    UNMANAGED = "unmanaged"
+    """Removed from the configuration; nothing is destroyed."""
+
+
+class JobView(View, frozen=True, kw_only=True):
+    """A job: what it is, where it stands, what it waits for."""
+
+    slot: str
+    phase: str
+    reason: str
+    next: str
+    at: datetime | None
+    failures: int
+    failure: Failure | None
+    running: bool
+    crashes: int
+
+
+class EndpointView(View, frozen=True, kw_only=True):
+    """An endpoint: what its link points to, and what it was proven to serve."""
+
+    name: str
+    live: int
+    proven: int
+    proven_at: datetime | None
+    by: str
+    deployed: bool
+    addresses: Mapping[str, str]
+    issued_to_served: float | None
+
+
+class KeyView(View, frozen=True, kw_only=True):
+    """A key: where, since when, what for."""
+
+    subject: str
+    id: str
+    label: str
+    store: str
+    type: str
+    state: str
+    created: datetime | None
+    referenced: bool
+    use: str
+
+
+class PlanView(View, frozen=True, kw_only=True):
+    """What happens next to a certificate, when, and which rule decided."""
+
+    next: str
+    at: datetime | None
+    rule: str
+
+
+class CertificateView(View, frozen=True, kw_only=True):
+    """A certificate as a person wants to see it."""
+
+    name: str
+    names: tuple[str, ...]
+    ca: str
+    state: State
+    issued: bool
+    deployed: bool
+    serial: str
+    fingerprint: str
+    not_before: datetime | None
+    not_after: datetime | None
+    renew_at: datetime | None
+    rule: str
+    publication: int
+    orders: int
+    endpoints: tuple[EndpointView, ...]
+    jobs: tuple[JobView, ...]
+    plan: PlanView
+    held: bool
+
+
+class AccountView(View, frozen=True, kw_only=True):
+    """An account."""
+
+    name: str
+    ca: str
+    url: str
+    valid: bool
+    failure: Failure | None
+
+
+class TokenView(View, frozen=True, kw_only=True):
+    """A token as of the last contact with it."""
+
+    name: str
+    up: bool
+    reason: str
+    serial: str
+    pin: str
+
+
+class AlarmView(View, frozen=True, kw_only=True):
+    """An alarm that stands."""
+
+    id: str
+    subject: str
+    severity: Severity
+    cause: str
+    action: str
+    raised: datetime
+
+
+class ConfigView(View, frozen=True, kw_only=True):
+    """The configuration in force, and the last attempt to replace it."""
+
+    loaded_at: datetime
+    reload_ok: bool
+    reload_at: datetime | None
+    problems: tuple[str, ...]
+
+
+class StatusView(View, frozen=True, kw_only=True):
+    """The whole."""
+
+    version: str
+    install: str
+    started: datetime
+    now: datetime
+    config: ConfigView
+    certificates: tuple[CertificateView, ...]
+    accounts: tuple[AccountView, ...]
+    tokens: tuple[TokenView, ...]
+    alarms: tuple[AlarmView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a view is made of.
+
+    Attributes:
+        config: The configuration in force.
+        certificates: Records by name.
+        contexts: Context of each configured certificate.
+        quarantined: Subjects whose record could not be read, with the reason.
+    """
+
+    config: Config
+    certificates: Mapping[str, CertificateRecord]
+    contexts: Mapping[str, Context]
+    quarantined: Mapping[str, str]
+
+
+def certificate_views(facts: Facts, now: datetime) -> tuple[CertificateView, ...]:
+    """Return every certificate: configured, unmanaged and quarantined."""
+    shown = [
+        certificate_view(record, facts.contexts.get(name), now)
+        for name, record in sorted(facts.certificates.items())
+    ]
+    return tuple(shown)
+
+
+def certificate_view(
+    record: CertificateRecord, context: Context | None, now: datetime
+) -> CertificateView:
+    """Return one certificate."""
+    current = record.current
+    configured = None if context is None else context.config.renew_at
+    due = None if current is None else plan(current, configured)
+    newest = record.publications[-1].number if record.publications else 0
+    endpoints = _endpoints(record, context, newest)
+    deployed = bool(newest) and all(e.deployed for e in endpoints)
+    return CertificateView(
+        name=record.name,
+        names=context.config.names if context else (current.names if current else ()),
+        ca=context.ca if context else (current.ca if current else ""),
+        state=_state(record, context, now, deployed=deployed),
+        issued=current is not None,
+        deployed=deployed,
+        serial=current.serial if current else "",
+        fingerprint=current.fingerprint if current else "",
+        not_before=current.not_before if current else None,
+        not_after=current.not_after if current else None,
+        renew_at=due.at if due else None,
+        rule=due.rule if due else "",
+        publication=newest,
+        orders=record.orders,
+        endpoints=endpoints,
+        jobs=_jobs(record, context, now),
+        plan=_plan(record, context, now),
+        held=record.held,
+    )
+
+
+def _endpoints(
+    record: CertificateRecord, context: Context | None, newest: int
+) -> tuple[EndpointView, ...]:
+    names = [e.name for e in context.endpoints] if context else list(record.endpoints)
+    return tuple(
+        _endpoint(name, record.endpoints.get(name, EndpointRecord()), newest)
+        for name in names
+    )
+
+
+def _endpoint(name: str, known: EndpointRecord, newest: int) -> EndpointView:
+    return EndpointView(
+        name=name,
+        live=known.live,
+        proven=known.proven,
+        proven_at=known.proven_at,
+        by=known.by,
+        deployed=bool(newest) and known.proven == newest,
+        addresses={s.address: s.sight for s in known.sightings},
+        issued_to_served=known.issued_to_served,
+    )
+
+
+def _state(
+    record: CertificateRecord,
+    context: Context | None,
+    now: datetime,
+    *,
+    deployed: bool,
+) -> State:
+    current = record.current
+    quarantined = any("quarantined" in slug for slug in record.alarms)
+    checks = (
+        (context is None, State.UNMANAGED),
+        (quarantined, State.QUARANTINED),
+        (current is not None and now >= current.not_after, State.EXPIRED),
+        (record.held, State.HELD),
+        (current is None, State.MISSING),
+        (not deployed, State.DEPLOYING),
+    )
+    return next((state for holds, state in checks if holds), State.DEPLOYED)
+
+
+def _jobs(
+    record: CertificateRecord, context: Context | None, now: datetime
+) -> tuple[JobView, ...]:
+    found = []
+    for slot, job in jobs(record).items():
+        step = None if context is None else next_step(record, slot, context, now)
+        at = getattr(step, "until", None)
+        doing = step.effect.name if isinstance(step, Do) else ""
+        found.append(
+            JobView(
+                slot=f"{slot.kind} {slot.name}".strip(),
+                phase=getattr(job.phase, "stage", "") or _tag(job.phase),
+                reason=job.reason,
+                next=doing or getattr(step, "reason", "unmanaged"),
+                at=at,
+                failures=job.failures,
+                failure=job.failure,
+                running=job.running,
+                crashes=job.crashes,
+            )
+        )
+    return tuple(found)
+
+
+def _tag(phase: msgspec.Struct) -> str:
+    return str(type(phase).__struct_config__.tag)
+
+
+def _plan(
+    record: CertificateRecord, context: Context | None, now: datetime
+) -> PlanView:
+    """Return what happens next: the first job's next step, or the next renewal."""
+    if context is None:
+        return PlanView(next="nothing, it is not configured", at=None, rule="unmanaged")
+    for job in _jobs(record, context, now):
+        if not job.slot.startswith("retire"):
+            rule = f"after {job.failures} failures" if job.failures else job.reason
+            return PlanView(next=f"{job.slot}: {job.next}", at=job.at, rule=rule)
+    if record.current is None:
+        return PlanView(next="order a certificate", at=now, rule="there is none yet")
+    due = plan(record.current, context.config.renew_at)
+    held = "held by an operator: " if record.held else ""
+    return PlanView(next=f"{held}renew", at=due.at, rule=due.rule)
+
+
+def account_view(record: AccountRecord, ca: str) -> AccountView:
+    """Return one account."""
+    job = record.register
+    return AccountView(
+        name=record.name,
+        ca=ca,
+        url=record.url,
+        valid=bool(record.url),
+        failure=None if job is None else job.failure,
+    )
+
+
+def alarm_views(subject: str, alarms: Mapping[str, Alarm]) -> tuple[AlarmView, ...]:
+    """Return the alarms of one subject."""
+    return tuple(
+        AlarmView(
+            id=slug,
+            subject=subject,
+            severity=alarm.severity,
+            cause=alarm.cause,
+            action=alarm.action,
+            raised=alarm.raised,
+        )
+        for slug, alarm in sorted(alarms.items())
+    )
+
+
+def key_views(
+    record: CertificateRecord, context: Context | None, now: datetime
+) -> tuple[KeyView, ...]:
+    """Return every key of a certificate, with its use and its references."""
+    needed = frozenset[str]() if context is None else needed_keys(record, context, now)
+    serving = {p.issuance.key for p in record.publications[-1:]}
+    return tuple(
+        key_view(
+            key,
+            record.name,
+            referenced=key.id in needed or context is None,
+            use="certificate" if key.id in serving else "next or previous certificate",
+        )
+        for key in record.keys
+    )
+
+
+def key_view(key: KeyRecord, subject: str, *, referenced: bool, use: str) -> KeyView:
+    """Return one key."""
+    return KeyView(
+        subject=subject,
+        id=key.id,
+        label=key.label,
+        store=key.store,
+        type=key.type,
+        state=key.state,
+        created=key.created,
+        referenced=referenced,
+        use=use,
+    )

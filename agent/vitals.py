@@ -1,0 +1,184 @@
+"""How the daemon fares, for everybody who asks: status, health, readiness, metrics."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent import __version__
+from agent.cells import Cells
+from agent.clock import Clock
+from agent.config.model import Config
+from agent.counters import Counters
+from agent.health import Verdict
+from agent.keys.ports import TokenStatus
+from agent.manager import Manager
+from agent.records.job import Severity
+from agent.views import (
+    AccountView,
+    AlarmView,
+    ConfigView,
+    KeyView,
+    StatusView,
+    TokenView,
+    account_view,
+    alarm_views,
+    certificate_view,
+    key_view,
+    key_views,
+)
+
+
+@dataclass(slots=True)
+class Loading:
+    """The configuration in force, and how the last attempt to replace it went."""
+
+    config: Config
+    loaded_at: datetime
+    reload_at: datetime | None = None
+    problems: tuple[str, ...] = ()
+
+
+class Vitals:
+    """Snapshots of the daemon; satisfies `agent.health.Vitals`."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        manager: Manager,
+        loading: Loading,
+        *,
+        clock: Clock,
+        tokens: Callable[[], Mapping[str, TokenStatus]],
+        install: str,
+    ) -> None:
+        """Look at these parts; nothing is copied before somebody asks."""
+        self._cells = cells
+        self._manager = manager
+        self._loading = loading
+        self._clock = clock
+        self._tokens = tokens
+        self._install = install
+        self._started = clock.now()
+        self.counters = Counters()
+
+    def status(self) -> StatusView:
+        """Return the whole snapshot."""
+        now, loading = self._clock.now(), self._loading
+        contexts = self._manager.contexts()
+        records = {n: cell.record for n, cell in self._cells.certificates.items()}
+        return StatusView(
+            version=__version__,
+            install=self._install,
+            started=self._started,
+            now=now,
+            config=ConfigView(
+                loaded_at=loading.loaded_at,
+                reload_ok=not loading.problems,
+                reload_at=loading.reload_at,
+                problems=loading.problems,
+            ),
+            certificates=tuple(
+                certificate_view(record, contexts.get(name), now)
+                for name, record in sorted(records.items())
+            ),
+            accounts=self._accounts(),
+            tokens=self._token_views(),
+            alarms=self._alarms(now),
+        )
+
+    def keys(self) -> tuple[KeyView, ...]:
+        """Return every key that a record of ours knows."""
+        now, contexts = self._clock.now(), self._manager.contexts()
+        found = [
+            view
+            for name, cell in sorted(self._cells.certificates.items())
+            for view in key_views(cell.record, contexts.get(name), now)
+        ]
+        for name, account in sorted(self._cells.accounts.items()):
+            if account.record.key is not None:
+                use = "account"
+                key = account.record.key
+                found.append(key_view(key, name, referenced=True, use=use))
+        return tuple(found)
+
+    def healthz(self) -> Verdict:
+        """Tell whether the scheduler makes progress; nothing of the world matters."""
+        if self._manager.overdue():
+            return Verdict(ok=False, lines=("a due job has not been started",))
+        return Verdict(ok=True)
+
+    def readyz(self) -> Verdict:
+        """Tell whether every certificate is deployed, and every token and CA well."""
+        view = self.status()
+        lines = [
+            f"certificate {c.name} is {c.state}"
+            for c in view.certificates
+            if c.state not in {"deployed", "unmanaged"}
+        ]
+        lines += [f"token {t.name}: {t.reason}" for t in view.tokens if not t.up]
+        lines += [
+            f"account {a.name} is not valid" for a in view.accounts if not a.valid
+        ]
+        lines += [f"alarm {a.subject} {a.id}: {a.cause}" for a in view.alarms]
+        return Verdict(ok=not lines, lines=tuple(lines))
+
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        """Return content type and body of a scrape."""
+        from agent.metrics import render  # noqa: PLC0415 -- loaded by the first scrape
+
+        return render(self.status(), self.counters, accept)
+
+    def summary(self) -> str:
+        """Return one line for `systemctl status`."""
+        view = self.status()
+        deployed = sum(c.deployed for c in view.certificates)
+        text = f"{deployed} of {len(view.certificates)} certificates deployed"
+        ends = [c.not_after for c in view.certificates if c.not_after is not None]
+        if ends:
+            text += f"; earliest end {min(ends):%Y-%m-%d %H:%M}Z"
+        return f"{text}; {len(view.alarms)} alarms" if view.alarms else text
+
+    def _accounts(self) -> tuple[AccountView, ...]:
+        config = self._loading.config
+        return tuple(
+            account_view(cell.record, config.account[name].ca)
+            for name, cell in sorted(self._cells.accounts.items())
+            if name in config.account
+        )
+
+    def _token_views(self) -> tuple[TokenView, ...]:
+        return tuple(
+            TokenView(
+                name=name,
+                up=status.up,
+                reason=status.reason,
+                serial=status.serial,
+                pin=self._cells.token(name).record.pin.status,
+            )
+            for name, status in sorted(self._tokens().items())
+        )
+
+    def _alarms(self, now: datetime) -> tuple[AlarmView, ...]:
+        found = [
+            alarm
+            for name, cell in sorted(self._cells.certificates.items())
+            for alarm in alarm_views(name, cell.record.alarms)
+        ]
+        for subject, reason in self._cells.quarantined.items():
+            found.append(_standing("record-quarantined", subject, reason, now))
+        if self._manager.store_failure:
+            found.append(
+                _standing("state", "nfcertd", self._manager.store_failure, now)
+            )
+        return tuple(found)
+
+
+def _standing(slug: str, subject: str, cause: str, now: datetime) -> AlarmView:
+    return AlarmView(
+        id=slug,
+        subject=subject,
+        severity=Severity.CRITICAL,
+        cause=cause,
+        action="",
+        raised=now,
+    )

@@ -1,0 +1,166 @@
+"""Jobs bound to their records: what the runner sees of a certificate or an account."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from agent.cells import Cell
+from agent.jobs import certificate, register
+from agent.jobs.context import Context
+from agent.jobs.envelope import begun, interrupted
+from agent.jobs.issue import effects as issue
+from agent.jobs.lifecycle import begin, interrupt
+from agent.jobs.step import Do, Failed, Moment, Wait
+from agent.records.certificate import CertificateRecord, Slot, jobs
+from agent.records.others import AccountRecord, RegisterJob
+
+
+class Performer(Protocol):
+    """Performs the effects of all kinds; knows the procedures."""
+
+    async def for_certificate(
+        self,
+        record: CertificateRecord,
+        slot: Slot,
+        effect: certificate.Effect,
+        context: Context,
+    ) -> certificate.Outcome:
+        """Perform an effect of a certificate's job; raises `AgentError`."""
+        ...
+
+    async def for_account(
+        self, record: AccountRecord, effect: register.Effect
+    ) -> register.Outcome:
+        """Perform an effect of an account's job; raises `AgentError`."""
+        ...
+
+    async def settle(self, record: CertificateRecord) -> None:
+        """Let go of what a certificate's jobs no longer need."""
+        ...
+
+
+class CertificateWork:
+    """A job of a certificate; satisfies `agent.runner.Work`."""
+
+    def __init__(
+        self,
+        cell: Cell[CertificateRecord],
+        slot: Slot,
+        performer: Performer,
+        *,
+        context: Callable[[], Context],
+        moment: Callable[[], Moment],
+        account: Cell[AccountRecord] | None,
+    ) -> None:
+        """Bind a slot of a cell; the job in it may be replaced meanwhile."""
+        self._cell = cell
+        self._slot = slot
+        self._performer = performer
+        self._context = context
+        self._moment = moment
+        self._account = account
+        self._job = ""
+
+    def next(self, now: datetime) -> Do[certificate.Effect] | Wait | None:
+        """Return the next step; None where the job is over."""
+        record = self._cell.record
+        if self._slot not in jobs(record):
+            return None
+        return certificate.next_step(record, self._slot, self._context(), now)
+
+    def begin(self, effect: certificate.Effect) -> None:
+        """Make the intent durable."""
+        self._job = jobs(self._cell.record)[self._slot].id
+        self._cell.change(lambda record: begin(record, self._slot, effect.name))
+
+    async def perform(self, effect: certificate.Effect) -> certificate.Outcome:
+        """Perform an effect and return its outcome."""
+        record = self._cell.record
+        await self._performer.settle(record)
+        return await self._performer.for_certificate(
+            record, self._slot, effect, self._context()
+        )
+
+    def fold(self, effect: certificate.Effect, outcome: certificate.Outcome) -> None:
+        """Write down durably what came of it, unless the job was replaced meanwhile."""
+        context, moment = self._context(), self._moment()
+
+        def edit(record: CertificateRecord) -> CertificateRecord:
+            job = jobs(record).get(self._slot)
+            if job is None or job.id != self._job:
+                return record
+            return certificate.fold(
+                record, self._slot, effect, outcome, context, moment
+            )
+
+        self._cell.change(edit)
+        self._note_account(effect, outcome)
+
+    def _note_account(
+        self, effect: certificate.Effect, outcome: certificate.Outcome
+    ) -> None:
+        """Tell the account what its orders showed of it."""
+        if self._account is None:
+            return
+        match outcome:
+            case Failed(failure) if failure.kind == "acme:accountDoesNotExist":
+                self._account.change(
+                    lambda record: replace(record, url="", lost=record.lost + 1)
+                )
+            case issue.OrderSeen() if isinstance(effect, issue.CreateOrder):
+                self._account.change(lambda record: replace(record, lost=0))
+            case _:
+                pass
+
+    def interrupt(self) -> None:
+        """Note durably that a shutdown, not a crash, cut the effect short."""
+        if self._slot in jobs(self._cell.record):
+            self._cell.change(lambda record: interrupt(record, self._slot))
+
+
+class AccountWork:
+    """The register job of an account; satisfies `agent.runner.Work`."""
+
+    def __init__(
+        self,
+        cell: Cell[AccountRecord],
+        performer: Performer,
+        moment: Callable[[], Moment],
+    ) -> None:
+        """Bind a cell."""
+        self._cell = cell
+        self._performer = performer
+        self._moment = moment
+
+    def next(self, now: datetime) -> Do[register.Effect] | Wait | None:
+        """Return the next step; None where the account is registered."""
+        if self._cell.record.register is None:
+            return None
+        return register.next_step(self._cell.record, now)
+
+    def begin(self, effect: register.Effect) -> None:
+        """Make the intent durable."""
+        self._edit_job(lambda job: begun(job, effect.name))
+
+    async def perform(self, effect: register.Effect) -> register.Outcome:
+        """Perform an effect and return its outcome."""
+        return await self._performer.for_account(self._cell.record, effect)
+
+    def fold(self, effect: register.Effect, outcome: register.Outcome) -> None:  # noqa: ARG002 -- the outcome says it all
+        """Write down durably what came of it."""
+        moment = self._moment()
+        self._cell.change(lambda record: register.fold(record, outcome, moment))
+
+    def interrupt(self) -> None:
+        """Note durably that a shutdown, not a crash, cut the effect short."""
+        self._edit_job(interrupted)
+
+    def _edit_job(self, edit: Callable[[RegisterJob], RegisterJob]) -> None:
+        def change(record: AccountRecord) -> AccountRecord:
+            if record.register is None:
+                return record
+            return replace(record, register=edit(record.register))
+
+        self._cell.change(change)

@@ -1,0 +1,215 @@
+"""The workshop: procedures and clients of the configuration in force.
+
+It knows which CA a certificate belongs to and which procedure performs which effect.
+It does not know when anything is done.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from agent.client import AcmeClient, Observer, Transport
+from agent.clock import Clock
+from agent.config.model import Ca, Config, Endpoint
+from agent.files import read_bounded
+from agent.jobs import certificate, deploy, register, retire
+from agent.jobs.context import Context
+from agent.jobs.issue import effects as issue
+from agent.jobs.step import Performed
+from agent.pki.chain import parse_anchors
+from agent.ports import Keys, Prober, Publisher, Signaller, Solver
+from agent.procedures.account import AccountProcedure
+from agent.procedures.deploy import Deploying, DeployProcedure
+from agent.procedures.issue import IssueProcedure, Ordering
+from agent.records.certificate import CertificateRecord, Slot
+from agent.records.others import AccountRecord
+from agent.records.phases import Answering
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What procedures are made of, whatever the configuration says.
+
+    Attributes:
+        keys: All key stores.
+        solvers: By challenge type.
+        publisher: Writes publications.
+        signaller: Tells endpoints.
+        prober: Sees what they serve.
+        clock: Where time comes from.
+        observer: Hears of every request to a CA.
+        connect: Makes the transport to a CA from its table and its roots' PEM.
+    """
+
+    keys: Keys
+    solvers: Mapping[str, Solver]
+    publisher: Publisher
+    signaller: Signaller
+    prober: Prober
+    clock: Clock
+    observer: Observer
+    connect: Callable[[Ca, str | None], Transport]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One CA: its table, its client, its procedures."""
+
+    table: Ca
+    client: AcmeClient
+    issue: IssueProcedure
+    account: AccountProcedure
+
+
+class Workshop:
+    """Performs effects; satisfies `agent.work.Performer`."""
+
+    def __init__(self, tools: Tools) -> None:
+        """Take the tools; `configure` comes before the first effect."""
+        self._tools = tools
+        self._config = Config()
+        self._benches: dict[str, _Bench] = {}
+        self._deploy = DeployProcedure(
+            tools.publisher, tools.signaller, tools.prober, tools.clock
+        )
+
+    def configure(self, config: Config) -> None:
+        """Take a new configuration; CAs whose table is unchanged keep their clients."""
+        self._config = config
+        for name in list(self._benches):
+            if config.ca.get(name) != self._benches[name].table:
+                del self._benches[name]
+
+    async def for_certificate(
+        self,
+        record: CertificateRecord,
+        slot: Slot,
+        effect: certificate.Effect,
+        context: Context,
+    ) -> certificate.Outcome:
+        """Perform an effect of a certificate's job.
+
+        Raises:
+            AgentError: It failed.
+        """
+        match effect:
+            case retire.DestroyKey(identity):
+                await self._tools.keys.destroy(record.key(identity))
+                return Performed()
+            case retire.PruneAfter():
+                return await self._prune(record, context)
+            case (
+                deploy.Publish()
+                | deploy.LookBefore()
+                | deploy.Swap()
+                | deploy.Tell()
+                | deploy.Watch()
+                | deploy.Prune()
+            ):
+                endpoint = context.endpoint(slot.name) or Endpoint(name=slot.name)
+                about = Deploying(
+                    record=record, config=context.config, endpoint=endpoint
+                )
+                keep = self._kept(record, context)
+                return await self._deploy.perform(effect, about, keep)
+            case _:
+                return await self._issue(record, effect, context)
+
+    async def for_account(
+        self, record: AccountRecord, effect: register.Effect
+    ) -> register.Outcome:
+        """Perform an effect of an account's job.
+
+        Raises:
+            AgentError: It failed.
+        """
+        table = self._config.account[record.name]
+        bench = await self._bench(table.ca)
+        return await bench.account.perform(effect, record, table)
+
+    async def settle(self, record: CertificateRecord) -> None:
+        """Take down what is presented for a certificate that has moved on."""
+        answering = record.issue is not None and isinstance(
+            record.issue.phase, Answering
+        )
+        if not answering:
+            for bench in self._benches.values():
+                await bench.issue.finished(record.name)
+
+    async def rest(self) -> None:
+        """Close idle connections."""
+        for bench in self._benches.values():
+            await bench.client.rest()
+
+    async def aclose(self) -> None:
+        """Take down everything presented and close every connection."""
+        for bench in self._benches.values():
+            await bench.issue.aclose()
+            await bench.client.rest()
+
+    async def _issue(
+        self, record: CertificateRecord, effect: issue.Effect, context: Context
+    ) -> certificate.Outcome:
+        bench = await self._bench(context.ca)
+        job, account = record.issue, context.account
+        if job is None or account is None:
+            raise LookupError(record.name)
+        ordering = Ordering(
+            names=context.config.names,
+            challenge=context.config.challenge,
+            anchors=lambda: self._anchors(bench.table),
+            account=account,
+            key=record.key(job.phase.key),
+        )
+        return await bench.issue.perform(record.name, effect, ordering)
+
+    async def _prune(self, record: CertificateRecord, context: Context) -> Performed:
+        keep = self._kept(record, context)
+        await self._tools.publisher.prune(record.name, keep)
+        return Performed()
+
+    def _kept(self, record: CertificateRecord, context: Context) -> frozenset[int]:
+        return certificate.kept(record, context, self._tools.clock.now())
+
+    async def _bench(self, name: str) -> _Bench:
+        if name not in self._benches:
+            table = self._config.ca[name]
+            roots = None
+            if table.roots != "system":
+                data = await asyncio.to_thread(read_bounded, Path(table.roots))
+                roots = data.decode("ascii", "replace")
+            self._benches[name] = self._equip(name, table, roots)
+        return self._benches[name]
+
+    def _equip(self, name: str, table: Ca, roots: str | None) -> _Bench:
+        tools = self._tools
+        client = AcmeClient(
+            name=name,
+            directory_url=table.directory,
+            transport=tools.connect(table, roots),
+            clock=tools.clock,
+            observer=tools.observer,
+        )
+        return _Bench(
+            table,
+            client,
+            IssueProcedure(client, tools.keys, tools.solvers, tools.clock),
+            AccountProcedure(client, tools.keys),
+        )
+
+    async def _anchors(self, table: Ca) -> tuple[x509.Certificate, ...]:
+        """Read the anchors at each use: an operator may have replaced the file."""
+        path = table.chain_roots or table.roots
+        if path == "system":
+            path = "/etc/ssl/certs/ca-certificates.crt"
+        return parse_anchors(await asyncio.to_thread(read_bounded, Path(path)))
+
+
+def allowed_hosts(table: Ca) -> frozenset[str]:
+    """Return the hosts that a CA's URLs may name: its directory's, and those listed."""
+    own = urlsplit(table.directory).netloc.lower()
+    return frozenset({own, *(host.lower() for host in table.allowed_hosts)})

@@ -1,0 +1,89 @@
+"""The switches of the test CA: everything a test may choose before it starts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+
+from tests.ca.issuing import Profile
+
+Address = tuple[str, int]
+Resolver = Mapping[str, Address] | Callable[[str], Address]
+"""Where http-01 connects for a name: KeyError or LookupError means no such name."""
+
+
+def system_now() -> datetime:
+    """Return the wall time of the host."""
+    return datetime.now(UTC)
+
+
+class Authorizations(Enum):
+    """What has to be proven for an order."""
+
+    REQUIRED = auto()
+    """Every identifier, by a challenge."""
+    BORN_VALID = auto()
+    """Nothing: authorizations are listed and already valid, the order is ready."""
+    NONE = auto()
+    """Nothing: no authorization is listed, the order is ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How this CA behaves.
+
+    Attributes:
+        host: Name or address in the URLs; the CA listens on 127.0.0.1 in any case.
+        port: TCP port, or zero for a free one.
+        now: The time of the CA, aware UTC; TLS itself lives in real time.
+        resolve: Where http-01 connects for a name.
+        terms: URL of the terms of service; set means that they must be agreed to.
+        meta: Further members of the directory's `meta`.
+        directory: Further members of the directory.
+        eab_keys: MAC keys by key identifier; their presence makes EAB verified.
+        eab_required: Refuse newAccount without a binding.
+        algorithms: JWS algorithms that are taken.
+        identifier_types: Types that may be ordered.
+        rejected_names: Identifier values that are refused.
+        authorizations: What an order has to prove.
+        reuse_authorizations: Whether valid ones of the account are listed again.
+        order_lifetime: How long an order may stay open.
+        authorization_lifetime: How long a proof is good.
+        profile: What is put into certificates.
+        order_polls: Polls for which every finalized order stays processing.
+        challenge_polls: Polls for which every answered challenge stays processing.
+        retry_after: Seconds announced while something is processing, or None.
+        orders_list: Whether accounts have an `orders` URL.
+        alternate_chains: How many other roots certify the issuing key.
+        include_root: Whether chains end in their root.
+        validity_dates: Whether newOrder may ask for notBefore and notAfter.
+        revocation_reasons: Reason codes that a subscriber may use.
+        validation_timeout: Real time that one validation may take.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    now: Callable[[], datetime] = system_now
+    resolve: Resolver = field(default_factory=dict)
+    terms: str | None = None
+    meta: Mapping[str, object] = field(default_factory=dict)
+    directory: Mapping[str, object] = field(default_factory=dict)
+    eab_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    eab_required: bool = False
+    algorithms: tuple[str, ...] = ("ES256", "ES384", "RS256", "EdDSA")
+    identifier_types: frozenset[str] = frozenset({"dns", "ip"})
+    rejected_names: frozenset[str] = frozenset()
+    authorizations: Authorizations = Authorizations.REQUIRED
+    reuse_authorizations: bool = False
+    order_lifetime: timedelta = timedelta(days=7)
+    authorization_lifetime: timedelta = timedelta(days=30)
+    profile: Profile = field(default_factory=Profile)
+    order_polls: int = 0
+    challenge_polls: int = 0
+    retry_after: int | None = None
+    orders_list: bool = True
+    alternate_chains: int = 0
+    include_root: bool = False
+    validity_dates: bool = False
+    revocation_reasons: frozenset[int] = frozenset({0, 1, 3, 4, 5, 9})
+    validation_timeout: timedelta = timedelta(seconds=5)

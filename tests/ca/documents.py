@@ -1,0 +1,56 @@
+"""Orders, authorizations and challenges as JSON objects (RFC 8555 7.1)."""
+
+from datetime import datetime
+
+from tests.ca.orders import Authorization, Challenge, Order
+from tests.ca.urls import Urls
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return an instant in UTC with a final `Z`."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def order_document(order: Order, urls: Urls) -> dict[str, object]:
+    """Return the order object; `certificate` is there only when it is valid."""
+    body: dict[str, object] = {
+        "status": order.status,
+        "expires": rfc3339(order.expires),
+        "identifiers": [item.document() for item in order.identifiers],
+        "authorizations": [urls.authz(authz.id) for authz in order.authorizations],
+        "finalize": urls.finalize(order.id),
+    }
+    if order.not_before:
+        body["notBefore"] = rfc3339(order.not_before)
+    if order.not_after:
+        body["notAfter"] = rfc3339(order.not_after)
+    if order.error:
+        body["error"] = order.error.document()
+    if order.status == "valid":
+        body["certificate"] = urls.certificate(order.certificate)
+    return body
+
+
+def authorization_document(authz: Authorization, urls: Urls) -> dict[str, object]:
+    """Return the authorization object with its challenges."""
+    return {
+        "identifier": authz.identifier.document(),
+        "status": authz.status,
+        "expires": rfc3339(authz.expires),
+        "challenges": [challenge_document(c, urls) for c in authz.challenges],
+    }
+
+
+def challenge_document(challenge: Challenge, urls: Urls) -> dict[str, object]:
+    """Return the challenge object."""
+    body: dict[str, object] = {
+        "type": challenge.type,
+        "url": urls.challenge(challenge.id),
+        "status": challenge.status,
+        **challenge.extra,
+    }
+    if challenge.validated:
+        body["validated"] = rfc3339(challenge.validated)
+    if challenge.error:
+        body["error"] = challenge.error.document()
+    return body

@@ -1,0 +1,96 @@
+"""Identifiers that may be ordered (RFC 8555 7.1.3, RFC 8738).
+
+Knows the types, their canonical values, and what goes into a certificate for them. A
+further type is one more entry of `_CHECKS`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+
+from tests.ca.config import Config
+from tests.ca.problems import Problem, ProblemError, refusal
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+_MAX_NAME: Final = 253
+_MAX_IDENTIFIERS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identifier:
+    """What a certificate is about."""
+
+    type: str
+    value: str
+
+    def document(self) -> dict[str, str]:
+        """Return the JSON object."""
+        return {"type": self.type, "value": self.value}
+
+    def general_name(self) -> x509.GeneralName:
+        """Return the subject alternative name that stands for it."""
+        if self.type == "ip":
+            return x509.IPAddress(ipaddress.ip_address(self.value))
+        return x509.DNSName(self.value)
+
+
+def parse_identifiers(value: object, config: Config) -> tuple[Identifier, ...]:
+    """Return the identifiers of a newOrder, or refuse the order."""
+    if not isinstance(value, list) or not 0 < len(value) <= _MAX_IDENTIFIERS:
+        raise refusal("malformed", "identifiers is not a list of 1 to 100 objects")
+    found = tuple(_parse(item, config) for item in value)
+    if len(set(found)) != len(found):
+        raise refusal("malformed", "identifiers repeat")
+    refused = [item for item in found if item.value in config.rejected_names]
+    if refused:
+        raise _rejection(refused)
+    return found
+
+
+def _parse(item: object, config: Config) -> Identifier:
+    if not isinstance(item, dict):
+        raise refusal("malformed", "an identifier is not an object")
+    kind, value = item.get("type"), item.get("value")
+    if not isinstance(kind, str) or not isinstance(value, str):
+        raise refusal("malformed", "an identifier has a type and a value")
+    if kind not in config.identifier_types or kind not in _CHECKS:
+        raise refusal("unsupportedIdentifier", f"no identifiers of type {kind!r}")
+    _CHECKS[kind](value)
+    return Identifier(type=kind, value=value)
+
+
+def _check_dns(value: str) -> None:
+    if value.startswith("*."):
+        raise refusal("rejectedIdentifier", "no wildcards: only http-01 is offered")
+    if len(value) > _MAX_NAME or not _NAME.fullmatch(value):
+        raise refusal("malformed", f"{value!r} is not a name in lower-case A-labels")
+
+
+def _check_ip(value: str) -> None:
+    # RFC 8738 3: dotted decimal, or the compressed form of RFC 5952.
+    try:
+        canonical = str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise refusal("malformed", f"{value!r} is not an address") from error
+    if canonical != value:
+        raise refusal("malformed", f"{value!r} is not in canonical form")
+
+
+_CHECKS: Final[Mapping[str, Callable[[str], None]]] = {
+    "dns": _check_dns,
+    "ip": _check_ip,
+}
+
+
+def _rejection(refused: list[Identifier]) -> ProblemError:
+    kind, detail = "rejectedIdentifier", "policy forbids an identifier"
+    subproblems = [
+        Problem(type=kind, detail=detail).document() | {"identifier": item.document()}
+        for item in refused
+    ]
+    return refusal(kind, detail, subproblems=subproblems)

@@ -1,0 +1,1 @@
+"""Programs that check the tree and set a machine up."""
