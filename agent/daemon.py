@@ -41,7 +41,7 @@ from agent.health import Health
 from agent.keys.software import FileKeys
 from agent.keys.store import Keys, Surroundings
 from agent.manager import Draws, HungModuleError, Manager
-from agent.publication import Publications
+from agent.publication.directories import Publications
 from agent.records.others import InstanceRecord
 from agent.solvers.http01 import Http01
 from agent.store import Store as FileStore

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
 
 OK: Final = 200
 """The verdict is well."""
@@ -113,10 +114,10 @@ class Health:
 
     def _responder(
         self,
-    ) -> "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]":
+    ) -> "Callable[[BaseRequest], Awaitable[StreamResponse]]":
         from agent.listener import respond  # noqa: PLC0415 -- loaded already
 
-        async def answer(request: "web.BaseRequest") -> "web.StreamResponse":
+        async def answer(request: "BaseRequest") -> "StreamResponse":
             page = self._pages.get(request.path)
             if page is None:
                 return respond(404)

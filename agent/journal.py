@@ -52,6 +52,7 @@ def set_up(level: str, environ: Mapping[str, str], stream: TextIO) -> logging.Ha
         stream: Standard error.
     """
     handler = _handler(environ, stream)
+    logging.addLevelName(_NOTICE, "NOTICE")
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

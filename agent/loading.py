@@ -1,12 +1,12 @@
 """From files to the configuration in force: read, checked, replaced all or nothing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from agent.config.errors import ConfigError
 from agent.config.model import Config
-from agent.config.parse import Source, parse
-from agent.files import FileError, read_bounded
+from agent.config.parse import parse
+from agent.config_files import read_sources
+from agent.files import FileError
 
 FIXED = ("state", "runtime", "health")
 """Keys of `[agent]` that a reload cannot change."""
@@ -18,7 +18,10 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: It cannot be read, or something in it is wrong.
     """
-    return parse(list(_sources(path)))
+    try:
+        return parse(read_sources(path))
+    except FileError as error:
+        raise ConfigError([str(error)]) from error
 
 
 def reload(path: Path, running: Config) -> Config:
@@ -38,13 +41,3 @@ def reload(path: Path, running: Config) -> Config:
     if changed:
         raise ConfigError(changed)
     return config
-
-
-def _sources(path: Path) -> Iterator[Source]:
-    try:
-        yield Source(str(path), read_bounded(path))
-        directory = path.parent / "conf.d"
-        for extra in sorted(directory.glob("*.toml")) if directory.is_dir() else ():
-            yield Source(str(extra), read_bounded(extra))
-    except FileError as error:
-        raise ConfigError([str(error)]) from error

@@ -99,6 +99,7 @@ class Manager:
         self._turned_at = clock.monotonic()
         self._wake_at: datetime | None = None
         self.store_failure = ""
+        self.clock_held = False
 
     def configure(self, config: Config, install: str) -> None:
         """Take a checked configuration; what is under way goes on."""
@@ -121,8 +122,9 @@ class Manager:
         The watchdog asks this and nothing else: a waiting daemon is a healthy one.
         """
         late = self._clock.monotonic() - self._turned_at > OVERDUE.total_seconds()
-        due = self._wake_at is None or self._clock.now() >= self._wake_at + OVERDUE
-        return late and due and (self._wake_at is not None or self._changed.is_set())
+        wake = self._wake_at
+        slept_over = wake is not None and self._clock.now() >= wake + OVERDUE
+        return late and (slept_over or self._changed.is_set())
 
     def contexts(self) -> dict[str, Context]:
         """Return the context of every configured certificate."""
@@ -148,9 +150,10 @@ class Manager:
         """Reconcile, start what is due, and return when to look again."""
         now = self._clock.now()
         hung = self._housekeeping.hung_too_long()
-        if hung:
+        if hung and self._waits_for_hung():
             raise HungModuleError(f"the module of token {hung} hangs and work is due")
         held = self._housekeeping.hold_until(now)
+        self.clock_held = held is not None
         if held is not None or now < self._store_broken_until:
             return held or self._store_broken_until
         try:
@@ -177,9 +180,7 @@ class Manager:
             cell.change(
                 lambda record, c=context, m=moment: reconcile(record, c, m)  # type: ignore[misc]  # defaults bind the loop's values
             )
-            change = next_change(cell.record, context)
-            if change is not None and change > now:
-                wake = min(wake, change)
+            wake = min(wake, next_change(cell.record, context, now) or LATEST)
         self.store_failure = ""
         return wake
 
@@ -240,6 +241,19 @@ class Manager:
                 for slot in jobs(cell.record):
                     yield Place("certificate", name, slot), end
 
+    def _waits_for_hung(self) -> bool:
+        """Tell whether a job could go on if its token's module did not hang."""
+        failures = [
+            job.failure
+            for cell in self._cells.certificates.values()
+            for job in jobs(cell.record).values()
+        ] + [
+            cell.record.register.failure
+            for cell in self._cells.accounts.values()
+            if cell.record.register is not None
+        ]
+        return any(f is not None and f.kind == "token.hung" for f in failures)
+
     def _admits(self, place: Place) -> bool:
         """Bound what runs at once for one CA; deployments and keys are not held up."""
         if place.slot.kind != "issue":
@@ -263,6 +277,8 @@ class Manager:
                 await run(self._account_work(place), self._clock)
             else:
                 await run(self._certificate_work(place), self._clock)
+                cell = self._cells.certificates[place.name]
+                await self._performer.settle(cell.record)
         except AgentError as error:
             # Only the store fails here; everything else is folded into the job.
             self._store_broke(error, self._clock.now())

@@ -45,8 +45,10 @@ class Store:
             StoreError: The state directory is missing or not writable.
         """
         try:
+            self._root.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            self._root.mkdir(mode=0o700, exist_ok=True)
             for kind in KINDS.values():
-                (self._root / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
+                (self._root / kind).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"cannot use the state directory {self._root.parent}: "

@@ -86,6 +86,7 @@ class Notifier:
         self._send(f"EXTEND_TIMEOUT_USEC={int(span.total_seconds() * 1_000_000)}")
 
     def _send(self, *assignments: str) -> None:
+        """Send one datagram; a full or absent socket is not waited for."""
         if not self._address:
             return
         message = "\n".join(filter(None, assignments)).encode()

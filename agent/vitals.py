@@ -170,6 +170,9 @@ class Vitals:
             found.append(
                 _standing("state", "nfcertd", self._manager.store_failure, now)
             )
+        if self._manager.clock_held:
+            cause = "nothing is begun, because the wall clock may not be believed"
+            found.append(_standing("clock", "nfcertd", cause, now))
         return tuple(found)
 
 

@@ -77,10 +77,8 @@ class CertificateWork:
 
     async def perform(self, effect: certificate.Effect) -> certificate.Outcome:
         """Perform an effect and return its outcome."""
-        record = self._cell.record
-        await self._performer.settle(record)
         return await self._performer.for_certificate(
-            record, self._slot, effect, self._context()
+            self._cell.record, self._slot, effect, self._context()
         )
 
     def fold(self, effect: certificate.Effect, outcome: certificate.Outcome) -> None:

@@ -51,6 +51,7 @@ ANSWER_WITHIN: Final = timedelta(seconds=30)
 """How long the handler may take."""
 
 _PAUSE: Final = timedelta(seconds=1)
+_NOTICE: Final = 25
 _BACKLOG: Final = 16
 _OVERFLOW_UID: Final = 65534
 _UCRED: Final = struct.Struct("iII")
@@ -211,7 +212,8 @@ class Server:
 def _audit(verb: str, arguments: Mapping[str, Argument], peer: Peer) -> None:
     subject = str(arguments.get("name", ""))
     fields = {"VERB": verb, "UID": str(peer.uid), "PID": str(peer.pid)}
-    _log.warning(
+    _log.log(
+        _NOTICE,
         "%s %s asked for by uid %d, pid %d",
         verb,
         subject or "(all)",

@@ -206,7 +206,9 @@ def _issued(
         chain=chain.pem,
     )
     number = record.publication_count + 1
-    publication = Publication(number=number, issuance=issuance, key=key)
+    publication = Publication(
+        number=number, issuance=issuance, key=key, look=context.look
+    )
     return replace(
         record,
         issue=None,

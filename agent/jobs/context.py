@@ -38,6 +38,13 @@ class Context:
         """Return how long an unused key is kept."""
         return duration(self.config.grace)
 
+    @property
+    def look(self) -> str:
+        """Return what decides the files of a publication beside its issuance."""
+        snippets = [(e.name, e.template, e.pin_source or "") for e in self.endpoints]
+        rights = (self.config.group or "", *self.config.readers)
+        return " ".join([*(part for s in sorted(snippets) for part in s), *rights])
+
     def endpoint(self, name: str) -> Endpoint | None:
         """Return an endpoint by name; None where it was removed."""
         return next((e for e in self.endpoints if e.name == name), None)

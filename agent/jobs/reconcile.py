@@ -38,17 +38,25 @@ def reconcile(
 ) -> CertificateRecord:
     """Return the record with the jobs that should exist now."""
     record = _issue(record, context, moment)
+    record = _publish(record, context)
     record = _deploy(record, context, moment)
     record = _retire(record, context, moment)
     return with_alarms(record, context, moment.now)
 
 
-def next_change(record: CertificateRecord, context: Context) -> datetime | None:
-    """Return the instant at which `reconcile` would do something by itself."""
-    current = record.current
-    if record.issue is not None or current is None or record.held:
-        return None
-    return plan(current, context.config.renew_at).at
+def next_change(
+    record: CertificateRecord, context: Context, now: datetime
+) -> datetime | None:
+    """Return the next instant at which `reconcile` would do something by itself.
+
+    That is when a renewal is due, when it becomes urgent, and when a certificate ends:
+    then alarms change, and keys that were kept for it are free.
+    """
+    instants = [p.issuance.not_after for p in record.publications]
+    if record.current is not None:
+        due = plan(record.current, context.config.renew_at)
+        instants += [due.at, due.emergency_at]
+    return min((instant for instant in instants if instant > now), default=None)
 
 
 def reason_to_issue(
@@ -142,6 +150,23 @@ def choose_key(
 
 def _store(config: Key) -> str:
     return config.token if config.token is not None else FILE_STORE
+
+
+def _publish(record: CertificateRecord, context: Context) -> CertificateRecord:
+    """Publish the same issuance again where its snippets or rights changed.
+
+    The snippet is part of the publication: a directory never changes once it has a
+    name, so that an endpoint cannot read half of one and half of the other.
+    """
+    if not record.publications or record.publications[-1].look == context.look:
+        return record
+    number = record.publication_count + 1
+    again = replace(record.publications[-1], number=number, look=context.look)
+    return replace(
+        record,
+        publications=(*record.publications, again),
+        publication_count=number,
+    )
 
 
 def _deploy(

@@ -59,11 +59,18 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     The issuance and the key are embedded, so that the directory can be written again
     from the record alone.
+
+    Attributes:
+        number: Its directory's name.
+        issuance: What is served.
+        key: The key of the issuance, as it was then.
+        look: What else decides its files: templates, PIN sources, rights.
     """
 
     number: int
     issuance: Issuance
     key: KeyRecord
+    look: str = ""
 
 
 class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

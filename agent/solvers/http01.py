@@ -26,7 +26,8 @@ from agent.solvers.errors import (
 )
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
 
 _log: Final = logging.getLogger(__name__)
 
@@ -221,7 +222,7 @@ class Http01:
             )
         return [sock.dup() for sock in usable]
 
-    async def _answer(self, request: "web.BaseRequest") -> "web.StreamResponse":
+    async def _answer(self, request: "BaseRequest") -> "StreamResponse":
         from agent.listener import respond  # noqa: PLC0415 -- loaded already
 
         token = request.raw_path.removeprefix(PREFIX)

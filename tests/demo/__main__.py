@@ -54,19 +54,18 @@ def _play(home: Path, *, tpm: bool) -> None:
             with nginx(home, scene.site) as server:
                 story.proven(first)
                 teller.heading("The keys, as the token describes them")
-                story.held()
+                before = story.held()
                 teller.heading("Renewal under load")
                 second, result = story.renewed(first)
                 story.counted(second, result)
-                if not tpm:
-                    teller.heading("The old key is destroyed")
-                    story.destroyed(first, second)
+                teller.heading("The old key is destroyed")
+                story.destroyed(before, second)
                 teller.heading("What it cost")
                 story.metered()
-                if os.environ.get("KEEP"):
-                    _keep(teller, scene)
                 teller.heading("nfcertd status")
                 story.status()
+                if os.environ.get("KEEP"):
+                    _keep(teller, scene)
                 story.stopped(server)
 
 

@@ -48,6 +48,7 @@ chain_roots = "{home}/issuing-root.pem"
 
 [account.pebble]
 ca = "pebble"
+terms_agreed = true
 key = {{ token = "demo", type = "ec-p256" }}
 
 [certificate.{certificate}]
@@ -218,8 +219,9 @@ def _configure(
 
 
 def _write_pin(path: Path, uid: int) -> None:
+    # Without a final newline: OpenSSL's engine would take that for a part of the PIN.
     path.touch(mode=0o600)
-    path.write_text(f"{PIN}\n")
+    path.write_text(PIN)
     os.chown(path, uid, -1)
 
 

@@ -7,7 +7,15 @@ from typing import Final
 
 from tests.demo.stage import CERTIFICATE, Stage
 from tests.demo.telling import Teller
-from tests.demo.views import Published, described, keys, published, served, target
+from tests.demo.views import (
+    Published,
+    described,
+    in_service,
+    keys,
+    published,
+    served,
+    target,
+)
 from tests.parts.load import Result, load
 from tests.parts.nginx import Nginx
 from tests.parts.process import Part, PartError
@@ -18,6 +26,7 @@ SHOWN: Final = (
     "nfcertd_certificate_not_after_timestamp_seconds",
     "nfcertd_certificate_renew_at_timestamp_seconds",
     "nfcertd_endpoint_deployed",
+    "nfcertd_endpoint_issued_to_served_seconds",
     "nfcertd_token_up",
     "nfcertd_alarms",
 )
@@ -58,14 +67,14 @@ class Story:
         self._tell.fact("deployed", "nfcertd saw over the wire what nginx serves")
         self._tell.quote(described(self._stage), "openssl s_client ... | openssl x509")
 
-    def held(self) -> list[str]:
-        """Show the keys in the token."""
+    def held(self) -> set[str]:
+        """Show the keys in the token; return the one that nginx uses."""
         found = keys(self._stage)
         for text in found:
             if "never extractable" not in text or "local" not in text:
                 raise SurpriseError(f"a key in the token could leave it:\n{text}")
         self._tell.quote("\n".join(found), "pkcs11-tool --list-objects --type privkey")
-        return found
+        return in_service(self._stage)
 
     def renewed(self, first: Published) -> tuple[Published, Result]:
         """Renew under load, and account for every connection."""
@@ -104,30 +113,26 @@ class Story:
         spent = (fresh - second.at).total_seconds()
         self._tell.fact("issued to served", f"{spent:.2f} s (as the load saw it)")
 
-    def destroyed(self, first: Published, second: Published) -> None:
-        """Wait until the old key is gone from the token."""
-
-        def gone() -> bool:
-            return not any(first.label in text for text in keys(self._stage))
-
-        self._wait(gone, f"the old key {first.label} is still in the token")
-        if not any(second.label in text for text in keys(self._stage)):
-            raise SurpriseError("the new key is not in the token")
+    def destroyed(self, before: set[str], second: Published) -> None:
+        """Wait until the old key is gone; the new one stays in service."""
+        self._wait(
+            lambda: not before & in_service(self._stage), "the old key still exists"
+        )
+        after = in_service(self._stage)
+        if len(before) != 1 or len(after) != 1:
+            raise SurpriseError(f"keys before: {before}, after: {after}")
         if served(self._stage) != second.fingerprint:
             raise SurpriseError("after the old key was destroyed, the endpoint fails")
-        self._tell.fact("destroyed", first.label)
-        self._tell.fact("in service", second.label)
+        self._tell.fact("destroyed", *before)
+        self._tell.fact("in service", *after)
 
     def metered(self) -> None:
         """Show how many requests the whole story cost, and a few metrics."""
-        samples = self._stage.program.samples()
-        requests = [
-            (name, count)
-            for name, count in samples.items()
-            if name.startswith("nfcertd_acme_requests_total")
-        ]
-        total = sum(count for _, count in requests)
-        self._tell.fact("ACME requests", f"{total:.0f} for account and two orders")
+        total = self._stage.program.total("nfcertd_acme_requests_total")
+        orders = self._orders()
+        self._tell.fact(
+            "ACME requests", f"{total:.0f}: an account, {orders:.0f} orders"
+        )
         shown = [line for line in self._lines() if line.startswith(SHOWN)]
         told = [line for line in self._lines() if "requests_total{" in line]
         self._tell.quote("\n".join(shown + told), "curl http://.../metrics")
@@ -144,6 +149,10 @@ class Story:
         self._tell.fact("nfcertd", f"ended by SIGTERM with status {status}")
         if status or not nginx.part.alive or not served(self._stage):
             raise SurpriseError(f"it did not end well\n{self._daemon.tail()}")
+
+    def _orders(self) -> float:
+        samples = self._stage.program.samples().items()
+        return sum(count for name, count in samples if 'resource="newOrder"' in name)
 
     def _lines(self) -> list[str]:
         return self._stage.program.page("/metrics").splitlines()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.demo.stage import NAME, Stage
+from tests.demo.stage import CERTIFICATE, NAME, Stage
 from tests.parts.load import Target, connect
 from tests.parts.process import PartError, Setting, run
 
@@ -96,6 +96,17 @@ def keys(stage: Stage) -> list[str]:
     listing = stage.token.private_keys()
     found = re.split(r"(?m)^(?=Private Key Object)", listing)
     return [_brief(text) for text in found if text.startswith("Private Key")]
+
+
+def in_service(stage: Stage) -> set[str]:
+    """Return the keys that exist for the certificate that nginx serves.
+
+    Their labels in the token; with a TPM, where they are files, the files' names.
+    """
+    if stage.tpm:
+        return {path.name for path in (stage.home / "state" / "keys").iterdir()}
+    labels = re.findall(r"(?m)^\s*label:\s*(\S+)$", stage.token.private_keys())
+    return {label for label in labels if f"/{CERTIFICATE}/" in label}
 
 
 def _brief(text: str) -> str:

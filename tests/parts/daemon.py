@@ -19,6 +19,8 @@ from tests.parts.process import Identity, Part, PartError, Setting, run, running
 
 USER: Final = Identity(uid=64123, gid=64123)
 """As whom it runs where the caller has no wish; needs no entry in /etc/passwd."""
+READ_THE_FILE: Final = {"run", "check"}
+"""Subcommands that read the configuration; the others ask the daemon."""
 MAX_PAGE: Final = 1 << 22
 
 
@@ -31,17 +33,21 @@ class Program:
         config: Its configuration file.
         environment: What its PKCS#11 module needs.
         health: Address and port of the health listener in the configuration.
+        runtime: Directory of the control sockets in the configuration.
     """
 
     library: Path
     config: Path
     environment: Mapping[str, str]
     health: str
+    runtime: str
 
     def argv(self, *arguments: str) -> list[str]:
         """Return the command line that runs a subcommand."""
         python = str(python_for_all() or sys.executable)
-        return [python, "-m", "agent", *arguments, "--config", str(self.config)]
+        reads = arguments[0] in READ_THE_FILE
+        where = ("--config", str(self.config)) if reads else ("--runtime", self.runtime)
+        return [python, "-m", "agent", *arguments, *where]
 
     def setting(self, identity: Identity | None = None) -> Setting:
         """Return the environment that the program runs in, and as whom."""
@@ -93,23 +99,21 @@ def _text(octets: bytes) -> str:
 
 
 def installed(scratch: Path, config: Path, environment: Mapping[str, str]) -> Program:
-    """Install the program below `scratch`/lib and read its health address.
+    """Install the program below `scratch`/lib and read where it can be asked.
 
     Raises:
         PartError: Our own Python cannot be run by other users.
     """
     if python_for_all() is None:
         raise PartError(f"missing: a python that other users can run, not {sys.prefix}")
-    library = install(scratch / "lib")
-    health = _health_of(config)
+    table = tomllib.loads(config.read_text())["agent"]
     return Program(
-        library=library, config=config, environment=environment, health=health
+        library=install(scratch / "lib"),
+        config=config,
+        environment=environment,
+        health=table["health"],
+        runtime=table["runtime"],
     )
-
-
-def _health_of(config: Path) -> str:
-    address: str = tomllib.loads(config.read_text())["agent"]["health"]
-    return address
 
 
 @contextmanager

@@ -4,13 +4,14 @@ import asyncio
 import socket
 
 import pytest
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 
 from agent import listener
 from agent.listener import ListenError, bind, parse_address, respond, serving
 
 
-async def answer(request: web.BaseRequest) -> web.StreamResponse:
+async def answer(request: BaseRequest) -> StreamResponse:
     """Answer with the path."""
     return respond(200, request.path.encode())
 

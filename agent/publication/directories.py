@@ -19,14 +19,14 @@ from typing import Final
 
 import msgspec
 
-from agent import acl
 from agent.config.model import Certificate, Endpoint
 from agent.errors import AgentError
 from agent.files import describe, sync_directory, write_durable
 from agent.pki.uri import key_uri, provider_pem
+from agent.publication import acl
+from agent.publication.snippets import snippet
 from agent.records.certificate import Publication
 from agent.records.keys import FILE_STORE, KeyRecord
-from agent.snippets import snippet
 
 PUBLIC: Final = 0o644
 SECRET: Final = 0o640
@@ -78,6 +78,8 @@ class Publications:
         self._live = state / "live"
         self._token_uri = token_uri
         self._private_pem = private_pem
+        # Endpoints of one certificate share its publications.
+        self._busy = asyncio.Lock()
 
     def prepare(self) -> None:
         """Make the two directories that endpoints traverse.
@@ -106,7 +108,8 @@ class Publications:
             PublicationError: Disk full, group unknown, ACL refused.
         """
         try:
-            await asyncio.to_thread(self._publish, certificate, publication, config)
+            async with self._busy:
+                await asyncio.to_thread(self._publish, certificate, publication, config)
         except OSError as error:
             raise PublicationError(
                 f"cannot publish {certificate}: {describe(error)}"
@@ -120,7 +123,8 @@ class Publications:
             PublicationError: The publication is not there, or the disk failed.
         """
         try:
-            await asyncio.to_thread(self._swap, certificate, endpoint, number)
+            async with self._busy:
+                await asyncio.to_thread(self._swap, certificate, endpoint, number)
         except OSError as error:
             raise PublicationError(
                 f"cannot swap live/{link_name(certificate, endpoint)}: "
@@ -134,7 +138,8 @@ class Publications:
             PublicationError: Something cannot be removed.
         """
         try:
-            await asyncio.to_thread(self._prune, certificate, keep)
+            async with self._busy:
+                await asyncio.to_thread(self._prune, certificate, keep)
         except OSError as error:
             raise PublicationError(
                 f"cannot prune {certificate}: {describe(error)}"

@@ -1,0 +1,172 @@
+"""What the command line reads of the daemon's answers.
+
+The daemon writes `agent.views`; these shapes are the part of it that is shown. They
+have defaults and ignore what they do not know, so that a command line and a daemon of
+neighbouring versions understand each other, and they load nothing heavy.
+"""
+
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+
+from agent.control.verbs import MalformedError
+
+EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """Base: unknown fields are ignored."""
+
+
+class FailureShape(Shape, frozen=True, kw_only=True):
+    """Why something failed."""
+
+    message: str = ""
+    hint: str = ""
+
+
+class JobShape(Shape, frozen=True, kw_only=True):
+    """A job and what it waits for."""
+
+    slot: str
+    phase: str = ""
+    next: str = ""
+    at: datetime | None = None
+    failures: int = 0
+    failure: FailureShape | None = None
+
+
+class EndpointShape(Shape, frozen=True, kw_only=True):
+    """An endpoint."""
+
+    name: str = ""
+    live: int = 0
+    proven: int = 0
+    proven_at: datetime | None = None
+    by: str = ""
+    deployed: bool = False
+    addresses: dict[str, str] = {}
+
+
+class PlanShape(Shape, frozen=True, kw_only=True):
+    """What is next."""
+
+    next: str = ""
+    at: datetime | None = None
+    rule: str = ""
+
+
+class CertificateShape(Shape, frozen=True, kw_only=True):
+    """A certificate."""
+
+    name: str
+    names: tuple[str, ...] = ()
+    ca: str = ""
+    state: str = ""
+    issued: bool = False
+    deployed: bool = False
+    not_after: datetime | None = None
+    publication: int = 0
+    endpoints: tuple[EndpointShape, ...] = ()
+    jobs: tuple[JobShape, ...] = ()
+    plan: PlanShape = PlanShape()
+
+
+class AccountShape(Shape, frozen=True, kw_only=True):
+    """An account."""
+
+    name: str
+    ca: str = ""
+    valid: bool = False
+    failure: FailureShape | None = None
+
+
+class TokenShape(Shape, frozen=True, kw_only=True):
+    """A token."""
+
+    name: str
+    up: bool = False
+    reason: str = ""
+
+
+class AlarmShape(Shape, frozen=True, kw_only=True):
+    """An alarm."""
+
+    id: str
+    subject: str = ""
+    severity: str = ""
+    cause: str = ""
+    action: str = ""
+    raised: datetime = EPOCH
+
+
+class ConfigShape(Shape, frozen=True, kw_only=True):
+    """The configuration in force."""
+
+    loaded_at: datetime = EPOCH
+    reload_ok: bool = True
+    reload_at: datetime | None = None
+    problems: tuple[str, ...] = ()
+
+
+class StatusShape(Shape, frozen=True, kw_only=True):
+    """The answer to `status` and `plan`."""
+
+    version: str = ""
+    started: datetime = EPOCH
+    now: datetime = EPOCH
+    config: ConfigShape = ConfigShape()
+    certificates: tuple[CertificateShape, ...] = ()
+    accounts: tuple[AccountShape, ...] = ()
+    tokens: tuple[TokenShape, ...] = ()
+    alarms: tuple[AlarmShape, ...] = ()
+
+
+class KeyShape(Shape, frozen=True, kw_only=True):
+    """A key."""
+
+    subject: str = ""
+    id: str = ""
+    label: str = ""
+    store: str = ""
+    type: str = ""
+    state: str = ""
+    created: datetime | None = None
+    referenced: bool = False
+    use: str = ""
+
+
+class OrphanShape(Shape, frozen=True, kw_only=True):
+    """An object with a label of ours in a token, in no record of ours."""
+
+    token: str = ""
+    id: str = ""
+    label: str = ""
+    type: str = ""
+
+
+class KeysShape(Shape, frozen=True, kw_only=True):
+    """The answer to `keys`."""
+
+    keys: tuple[KeyShape, ...] = ()
+    orphans: tuple[OrphanShape, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+S = TypeVar("S", bound=Shape)
+
+
+def read(answer: dict[str, object], kind: type[S]) -> S:
+    """Return an answer of the daemon as the shape that is shown.
+
+    Raises:
+        MalformedError: The daemon is of a version that we do not understand.
+    """
+    try:
+        return msgspec.convert(answer, type=kind)
+    except msgspec.ValidationError as error:
+        raise MalformedError(
+            f"the daemon's answer is not understood: {error}",
+            hint="is it of another version: nfcertd version",
+        ) from error

@@ -1,0 +1,1 @@
+"""What endpoints read: publications as directories, snippets, rights."""
