@@ -87,10 +87,14 @@ class Reply:
 
 
 class Observer(Protocol):
-    """Hears of every request; for metrics."""
+    """Hears of every request and of every failure; for metrics."""
 
     def request(self, ca: str, resource: str, status: int, seconds: float) -> None:
         """Note one request; `status` 0 where no answer came."""
+        ...
+
+    def error(self, ca: str, kind: str) -> None:
+        """Note that an effect at a CA failed; `kind` is the slug of the error."""
         ...
 
 

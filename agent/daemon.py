@@ -265,6 +265,10 @@ class Daemon:
         """Count a request to a CA; satisfies `agent.client.Observer`."""
         self._vitals.counters.request(ca, resource, status, seconds)
 
+    def error(self, ca: str, kind: str) -> None:
+        """Count a failure at a CA; satisfies `agent.client.Observer`."""
+        self._vitals.counters.error(ca, kind)
+
     # -- reload
 
     def _apply(self, config: Config) -> None:

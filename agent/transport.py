@@ -26,6 +26,11 @@ MAX_BODY: Final = 10 << 20
 """Octets of a response that are read before it is given up."""
 
 USER_AGENT: Final = f"nfcertd/{__version__} aiohttp"
+_WORDS: Final = {
+    "ServerDisconnectedError": "it closed the connection",
+    "ClientPayloadError": "its answer was cut short",
+    "ServerTimeoutError": "it was silent for too long",
+}
 _PRIVATE_TRUST: Final = {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/nonexistent"}
 
 
@@ -204,4 +209,10 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _word(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+    """Return one short clause for what aiohttp met on the way."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its tls certificate is refused: {cause.verify_message}"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    return _WORDS.get(type(error).__name__, str(error)[:200] or type(error).__name__)

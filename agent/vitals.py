@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from agent import __version__
 from agent.cells import Cells
@@ -18,6 +19,7 @@ from agent.views import (
     AlarmView,
     ConfigView,
     KeyView,
+    State,
     StatusView,
     TokenView,
     account_view,
@@ -26,6 +28,9 @@ from agent.views import (
     key_view,
     key_views,
 )
+
+WELL: Final = frozenset({State.DEPLOYED, State.HELD})
+"""States that need nobody while the newest certificate is deployed."""
 
 
 @dataclass(slots=True)
@@ -113,13 +118,17 @@ class Vitals:
         lines = [
             f"certificate {c.name} is {c.state}"
             for c in view.certificates
-            if c.state not in {"deployed", "unmanaged"}
+            if not (c.deployed and c.state in WELL) and c.state != State.UNMANAGED
         ]
         lines += [f"token {t.name}: {t.reason}" for t in view.tokens if not t.up]
         lines += [
             f"account {a.name} is not valid" for a in view.accounts if not a.valid
         ]
-        lines += [f"alarm {a.subject} {a.id}: {a.cause}" for a in view.alarms]
+        lines += [
+            f"alarm {a.subject} {a.id}: {a.cause}"
+            for a in view.alarms
+            if a.severity is not Severity.WARNING
+        ]
         return Verdict(ok=not lines, lines=tuple(lines))
 
     def metrics(self, accept: str) -> tuple[str, bytes]:

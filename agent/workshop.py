@@ -5,7 +5,8 @@ It does not know when anything is done.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from cryptography import x509
 from agent.client import AcmeClient, Observer, Transport
 from agent.clock import Clock
 from agent.config.model import Ca, Config, Endpoint
+from agent.errors import AgentError
 from agent.files import read_bounded
 from agent.jobs import certificate, deploy, register, retire
 from agent.jobs.context import Context
@@ -28,6 +30,7 @@ from agent.procedures.issue import IssueProcedure, Ordering
 from agent.records.certificate import CertificateRecord, Slot
 from agent.records.others import AccountRecord
 from agent.records.phases import Answering
+from agent.renewal.disposition import kind_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +132,8 @@ class Workshop:
         """
         table = self._config.account[record.name]
         bench = await self._bench(table.ca)
-        return await bench.account.perform(effect, record, table)
+        with self._noting(table.ca):
+            return await bench.account.perform(effect, record, table)
 
     async def settle(self, record: CertificateRecord) -> None:
         """Take down what is presented for a certificate that has moved on."""
@@ -165,7 +169,16 @@ class Workshop:
             account=account,
             key=record.key(job.phase.key),
         )
-        return await bench.issue.perform(record.name, effect, ordering)
+        with self._noting(context.ca):
+            return await bench.issue.perform(record.name, effect, ordering)
+
+    @contextmanager
+    def _noting(self, ca: str) -> Iterator[None]:
+        try:
+            yield
+        except AgentError as error:
+            self._tools.observer.error(ca, kind_of(error))
+            raise
 
     async def _prune(self, record: CertificateRecord, context: Context) -> Performed:
         keep = self._kept(record, context)

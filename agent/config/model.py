@@ -157,7 +157,7 @@ class Reload(Section, frozen=True, kw_only=True):
     pidfile: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
     verb: Literal["signal", "reload"] = "signal"
     signal: Literal["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGINT"] = "SIGHUP"
-    cgroup: str | None = None
+    cgroup: Annotated[str, msgspec.Meta(pattern="^/.")] | None = None
 
 
 class Verify(Section, frozen=True, kw_only=True):

@@ -39,13 +39,16 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "token.module": _BACK,
     "token.ambiguous": _OPERATOR,
     "endpoint": _BACK,
+    "endpoint.address": _OPERATOR,
     "endpoint.down": _WAIT,
     "endpoint.deaf": _OPERATOR,
     "endpoint.denied": _OPERATOR,
     "endpoint.failed": _BACK,
     "solver": _BACK,
     "solver.bind": _BACK,
+    "solver.publish": _BACK,
     "solver.self-check": _BACK,
+    "solver.token-syntax": _OPERATOR,
     "pki.chain": _OPERATOR,
     "pki.uri": _OPERATOR,
     "acme.protocol": _BACK,
@@ -95,10 +98,9 @@ _RATE_LIMITED: Final = 429
 
 def failure_of(error: AgentError, now: datetime) -> Failure:
     """Return an error as the durable value that a job keeps."""
-    kind = error.kind
+    kind = kind_of(error)
     disposition = TABLE.get(kind, Disposition.NEEDS_OPERATOR)
     if isinstance(error, ProblemError):
-        kind = f"acme:{error.problem.token}"
         disposition = TABLE.get(kind) or by_status(error.status)
     if error.retry_at is not None and disposition is Disposition.BACK_OFF:
         disposition = Disposition.WAIT_UNTIL
@@ -110,6 +112,13 @@ def failure_of(error: AgentError, now: datetime) -> Failure:
         retry_at=error.retry_at,
         disposition=disposition,
     )
+
+
+def kind_of(error: AgentError) -> str:
+    """Return the slug of an error; for a problem document that of its type."""
+    if isinstance(error, ProblemError):
+        return f"acme:{error.problem.token}"
+    return error.kind
 
 
 def by_status(status: int) -> Disposition:

@@ -115,6 +115,8 @@ def expected(name: str, verb: str) -> str:
     """Return the kind of the refusal of a verb on a socket, empty for none."""
     if name == "status.sock" and VERBS[verb] is not VerbClass.READ:
         return "control.denied"
+    if VERBS[verb] is VerbClass.DESTROY and os.getuid() != 0:
+        return "control.denied"
     return "control.unknown-verb" if verb in RESERVED else ""
 
 

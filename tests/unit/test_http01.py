@@ -295,3 +295,10 @@ async def test_a_file_that_was_taken_away_is_no_failure(tmp_path: Path) -> None:
     """Leaving succeeds where nothing is presented any more."""
     async with Http01(Listen(webroot=str(tmp_path))).prepare(presentation()):
         (tmp_path / TOKEN).unlink()
+
+
+async def test_wildcards_of_both_families_check_themselves_on_loopback() -> None:
+    """A wildcard is no address to connect to; the self-check knows which is."""
+    solver = Http01(Listen(listen=("0.0.0.0:0", "[::]:0")))
+    async with solver.prepare(presentation()):
+        assert [host for host, _ in solver.where] == ["0.0.0.0", "::"]

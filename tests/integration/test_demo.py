@@ -1,0 +1,34 @@
+"""`make demo` keeps its promises, with either token."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.demo.stage import lacking
+
+PROJECT = Path(__file__).parents[2]
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("token", ["softhsm", "tpm"])
+def test_the_demo_ends_well(token: str, tmp_path: Path) -> None:
+    """It enrols, serves, renews without a failed request, and leaves nothing behind."""
+    absent = lacking(tpm=token == "tpm")
+    if absent:
+        pytest.skip(absent)
+    tmp_path.chmod(0o711)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.demo"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, "TOKEN": token, "KEEP": ""},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "failed                 0\n" in done.stdout
+    assert "destroyed " in done.stdout
