@@ -210,7 +210,7 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _word(error: Exception) -> str:
     """Return one short clause for what aiohttp met on the way."""
-    cause = getattr(error, "os_error", error)
+    cause = getattr(error, "certificate_error", getattr(error, "os_error", error))
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its tls certificate is refused: {cause.verify_message}"
     if isinstance(cause, OSError) and cause.strerror:

@@ -11,6 +11,7 @@ from agent.clock import Clock
 from agent.config.model import Config
 from agent.counters import Counters
 from agent.health import Verdict
+from agent.jobs.alarms import account_alarms, token_alarms
 from agent.keys.ports import TokenStatus
 from agent.manager import Manager
 from agent.records.job import Severity
@@ -173,6 +174,12 @@ class Vitals:
             for name, cell in sorted(self._cells.certificates.items())
             for alarm in alarm_views(name, cell.record.alarms)
         ]
+        for name, account in sorted(self._cells.accounts.items()):
+            if name in self._loading.config.account:
+                found += alarm_views(name, account_alarms(account.record))
+        for name, token in sorted(self._cells.tokens.items()):
+            if name in self._loading.config.token:
+                found += alarm_views(name, token_alarms(token.record, now))
         for subject, reason in self._cells.quarantined.items():
             found.append(_standing("record-quarantined", subject, reason, now))
         if self._manager.store_failure:

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from agent.jobs.context import Context
 from agent.records.certificate import AnyJob, CertificateRecord, jobs
 from agent.records.job import Alarm, Disposition, Severity
+from agent.records.keys import PinStatus
+from agent.records.others import AccountRecord, RegisterJob, TokenRecord
 from agent.renewal.plan import plan
 
 PATIENCE = 3
@@ -48,7 +50,33 @@ def _called_for(
         yield from _of_job(slug, job, now)
 
 
-def _of_job(slug: str, job: AnyJob, now: datetime) -> Iterator[tuple[str, Alarm]]:
+def account_alarms(record: AccountRecord) -> dict[str, Alarm]:
+    """Return the alarms of an account, each since its job's last failure."""
+    job = record.register
+    if job is None or job.failure is None:
+        return {}
+    return dict(_of_job("register", job, job.failure.at))
+
+
+def token_alarms(record: TokenRecord, now: datetime) -> dict[str, Alarm]:
+    """Return the alarms of a token: what only a person can do about its PIN."""
+    pin = record.pin
+    since = pin.since or now
+    match pin.status:
+        case PinStatus.REFUSED:
+            cause = "the token refused the pin; it is not tried again until it changes"
+            return {"pin-refused": _alarm(Severity.MAJOR, cause, since)}
+        case PinStatus.LOCKED:
+            cause = "the token has locked the pin"
+            action = "its security officer can unlock it"
+            return {"pin-locked": _alarm(Severity.CRITICAL, cause, since, action)}
+        case _:
+            return {}
+
+
+def _of_job(
+    slug: str, job: AnyJob | RegisterJob, now: datetime
+) -> Iterator[tuple[str, Alarm]]:
     if job.crashes >= QUARANTINE_AFTER:
         cause = "quarantined, because the process crashed in this job"
         yield f"{slug}-quarantined", _alarm(Severity.CRITICAL, cause, now)

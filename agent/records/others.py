@@ -1,11 +1,10 @@
 """The smaller aggregates: an account, a token, this installation."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
-from agent.records.job import Alarm, Job
+from agent.records.job import Job
 from agent.records.keys import KeyRecord, PinRecord
 from agent.records.phases import RegisterPhase
 
@@ -23,8 +22,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         url: The account URL, exactly as in `Location`; it is the `kid`.
         orders: URL of its list of orders, where the CA has one.
         register: The job that registers it.
-        lost: Registrations that answered `accountDoesNotExist` since the last success.
-        alarms: By slug.
+        lost: Orders that answered `accountDoesNotExist` since the last success.
     """
 
     name: str
@@ -35,7 +33,6 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     orders: str = ""
     register: RegisterJob | None = None
     lost: int = 0
-    alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

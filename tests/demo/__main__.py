@@ -88,10 +88,17 @@ def _keep(teller: Teller, scene: Stage) -> None:
     teller.heading("Everything keeps running")
     program = scene.program
     changes = {**program.environment, "PYTHONPATH": str(program.library)}
-    shell = " ".join(f"{name}={value}" for name, value in changes.items())
+    values = " ".join(f"{name}={value}" for name, value in changes.items())
+    python, *_ = program.argv("status")
+    command = scene.home / "nfcertd"
+    command.write_text(
+        "#!/bin/sh\n"
+        f'exec env {values} {python} -m agent "$@" --runtime {program.runtime}\n'
+    )
+    command.chmod(0o755)
     teller.remark("In another terminal, as root:")
     for verb in ("status", "plan", "keys", "renew demo"):
-        teller.remark(f"  {shell} {' '.join(program.argv(*verb.split()))}")
+        teller.remark(f"  {command} {verb}")
     teller.remark(f"  curl http://{program.health}/metrics")
     teller.remark(f"  curl -k https://127.0.0.1:{scene.port}/")
     teller.remark(f"End it with Ctrl-C, or: kill {os.getpid()}")

@@ -1,6 +1,8 @@
 """The files of `config/`: every one parses, and the reference leaves nothing out."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from agent.config.parse import Source, parse
 
 CONFIG = Path(__file__).parents[2] / "config"
 REFERENCE = CONFIG / "nfcertd.toml"
+ALERTS = CONFIG / "alerts.yml"
+METRICS = CONFIG.parent / "agent" / "metrics.py"
 FILES = sorted(CONFIG.rglob("*.toml"))
 
 Info = msgspec.inspect.Type
@@ -50,6 +54,23 @@ def test_the_reference_shows_the_defaults() -> None:
             assert path.rsplit(".", 1)[-1] in examples, path
         else:
             assert _plain(default) == value, path
+
+
+def test_alert_rules_use_metrics_that_exist() -> None:
+    """A renamed metric must not silence an alert."""
+    used = set(re.findall(r"\bnfcertd_[a-z_]+", ALERTS.read_text()))
+    assert len(used) >= 6
+    assert used <= set(re.findall(r"\bnfcertd_[a-z_]+", METRICS.read_text()))
+
+
+def test_alert_rules_are_what_prometheus_reads() -> None:
+    """Promtool accepts the file, where it is installed."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    argv = [promtool, "check", "rules", str(ALERTS)]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _uncommented() -> dict[str, object]:
