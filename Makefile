@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv fmt lint type imports docstrings sizes unit check \
+.PHONY: help install venv fmt lint type imports sizes unit check \
         integration system test demo clean
 
 help: ## list the targets
@@ -35,7 +35,7 @@ fmt: venv ## format, and repair what ruff can repair
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-lint: venv ## ruff: every rule, and the format
+lint: venv ## ruff: every rule (docstrings as well), and the format
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/ruff check --quiet $(CODE)
 
@@ -45,9 +45,6 @@ type: venv ## mypy --strict, on the tests as well
 imports: venv ## imports point down, the core is pure
 	$(BIN)/lint-imports
 
-docstrings: venv ## every public module, class and function says what it does
-	$(BIN)/interrogate --quiet --ignore-private --ignore-semiprivate $(CODE)
-
 sizes: venv ## files, functions and the median function stay small
 	$(BIN)/python -m tests.tools.sizes $(CODE)
 
@@ -56,7 +53,7 @@ unit: venv ## unit and property tests: no root, no network, no packages
 
 check: venv ## everything that needs neither root nor network
 	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j2 \
-	    unit lint type imports docstrings sizes
+	    unit lint type imports sizes
 
 integration: venv ## tests on real parts: Pebble, SoftHSM2, a TPM simulator, nginx
 	$(PYTEST) tests/integration

@@ -20,6 +20,8 @@ from agent.clock import Clock
 MAX_NONCE_TRIES: Final = 5
 """Sends of one request: the CA may refuse good nonces by design."""
 MAX_NONCES: Final = 20
+NONCE_LIFE: Final = timedelta(minutes=15)
+"""Older nonces are dropped: a refused one costs as much as a new one."""
 DIRECTORY_LIFE: Final = timedelta(hours=24)
 _BAD_NONCE: Final = f"{PREFIX}badNonce"
 _JOSE: Final = "application/jose+json"
@@ -116,7 +118,7 @@ class AcmeClient:
         self._transport = transport
         self._clock = clock
         self._observer = observer
-        self._nonces: list[str] = []
+        self._nonces: list[tuple[str, float]] = []
         self._directory: Directory | None = None
         self._directory_until: float = 0
 
@@ -180,13 +182,15 @@ class AcmeClient:
         return reply.body
 
     async def rest(self) -> None:
-        """Close idle connections, and forget nonces that will have expired."""
-        self._nonces.clear()
+        """Close idle connections."""
         await self._transport.rest()
 
     async def _nonce(self) -> str:
-        if self._nonces:
-            return self._nonces.pop()
+        oldest = self._clock.monotonic() - NONCE_LIFE.total_seconds()
+        while self._nonces:
+            kept, since = self._nonces.pop()
+            if since > oldest:
+                return kept
         url = (await self.directory()).new_nonce
         response = await self._exchange(Request(method="HEAD", url=url), "newNonce")
         nonce = replay_nonce(response.headers.get("replay-nonce"))
@@ -196,7 +200,7 @@ class AcmeClient:
 
     def _keep(self, nonce: str | None) -> None:
         if nonce is not None and len(self._nonces) < MAX_NONCES:
-            self._nonces.append(nonce)
+            self._nonces.append((nonce, self._clock.monotonic()))
 
     async def _exchange(self, request: Request, resource: str) -> Response:
         begun = self._clock.monotonic()

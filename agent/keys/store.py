@@ -72,7 +72,7 @@ class Surroundings:
 
 
 class Keys:
-    """Keys by their record, wherever they are; satisfies `procedures.ports.Keys`.
+    """Keys by their record, wherever they are; satisfies `agent.ports.Keys`.
 
     One instance serves the whole process: two of them would put two threads into one
     PKCS#11 module.

@@ -45,7 +45,7 @@ class Token:
         self._wordings: dict[KeyType, Candidate] = {}
 
     async def make(self, key: KeyRecord) -> MadeKey:
-        """Make the key, or find what a crash left of it (see `procedures.ports.Keys`).
+        """Make the key, or find what a crash left of it (see `agent.ports.Keys`).
 
         The key has CKA_ID `key.id` on both halves, cannot be extracted, and its first
         signature has been verified.

@@ -109,9 +109,9 @@ def missing(name: str = "smf1") -> CertificateView:
     )
 
 
-def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
-    """Return a view of these certificates, with a token and an alarm if `sick`."""
-    alarm = AlarmView(
+def alarm() -> AlarmView:
+    """Return an alarm that a person must look at."""
+    return AlarmView(
         id="issue-failing",
         subject="smf1",
         severity=Severity.MAJOR,
@@ -119,6 +119,10 @@ def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
         action="look at the ca",
         raised=NOW - timedelta(hours=2),
     )
+
+
+def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
+    """Return a view of these certificates, with a token and an alarm if `sick`."""
     return StatusView(
         version="0.1.0",
         install="0123456789abcdef",
@@ -149,5 +153,5 @@ def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
                 pin="accepted",
             ),
         ),
-        alarms=(alarm,) if sick else (),
+        alarms=(alarm(),) if sick else (),
     )

@@ -1,0 +1,127 @@
+"""The daemon as tests run it: the real one, on a clock and a store of their choosing.
+
+`python -m tests.integration.daemon CONFIG` composes `agent.daemon.run` and changes two
+parts: time may come from a shared clock, and the store may end the process with SIGKILL
+around one of its writes. It knows writes by their number and by the intent in them.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.clock import SystemClock
+from agent.daemon import Host, run
+from agent.files import write_durable
+from agent.records.codec import KINDS, Record, encode
+from agent.store import Store
+from tests.integration.clock import SharedClock
+
+Die = Callable[[], None]
+NEVER: Final = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """When the process dies.
+
+    Attributes:
+        after: Number of the write right after which; `NEVER` for none.
+        before: Number of the write right before whose rename; `NEVER` for none.
+        during: Subject and effect, `web:create-order`: right after every write that
+            begins this effect; empty for none.
+        writes: File that gets a line for every finished write, or None.
+    """
+
+    after: int = NEVER
+    before: int = NEVER
+    during: str = ""
+    writes: Path | None = None
+
+
+def kill_ourselves() -> None:
+    """End the process as nothing can prevent, and as nothing can clean up after."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyStore(Store):
+    """A store around whose writes the process dies."""
+
+    def __init__(self, state: Path, death: Death, die: Die = kill_ourselves) -> None:
+        """Use a state directory, and die as told."""
+        super().__init__(state)
+        self._state = state
+        self._death = death
+        self._die = die
+        self._count = 0
+
+    def put(self, record: Record) -> None:
+        """Make a record durable, or die around it."""
+        self._count += 1
+        if self._count == self._death.before:
+            self._leave_temporary(record)
+            self._die()
+        super().put(record)
+        self._note(record)
+        begun = {f"{_name(record)}:{effect}" for effect in begun_effects(record)}
+        if self._count == self._death.after or self._death.during in begun:
+            self._die()
+
+    def _leave_temporary(self, record: Record) -> None:
+        """Leave what a crash between fsync(2) and rename(2) leaves."""
+        directory = self._state / "records" / KINDS[type(record)]
+        path = directory / f".{_name(record)}.json.tmp"
+        write_durable(path, encode(record), 0o600)
+
+    def _note(self, record: Record) -> None:
+        if self._death.writes is not None:
+            effects = ",".join(begun_effects(record)) or "-"
+            with self._death.writes.open("a") as file:
+                file.write(f"{KINDS[type(record)]} {_name(record)} {effects}\n")
+
+
+def _name(record: Record) -> str:
+    return str(getattr(record, "name", "instance"))
+
+
+def begun_effects(record: Record) -> Iterator[str]:
+    """Yield the effects that a record says are under way."""
+    jobs: list[object] = [getattr(record, "issue", None)]
+    jobs += [getattr(record, "register", None)]
+    for table in ("deploy", "retire"):
+        jobs += getattr(record, table, {}).values()
+    for job in jobs:
+        if getattr(job, "running", False):
+            yield msgspec.structs.asdict(job)["intent"]  # type: ignore[arg-type]  # a job
+
+
+def main(arguments: list[str]) -> int:
+    """Run the daemon; return its exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--clock", type=Path)
+    parser.add_argument("--kill-after", type=int, default=NEVER)
+    parser.add_argument("--kill-before", type=int, default=NEVER)
+    parser.add_argument("--kill-during", default="")
+    parser.add_argument("--writes", type=Path)
+    given = parser.parse_args(arguments)
+    death = Death(
+        after=given.kill_after,
+        before=given.kill_before,
+        during=given.kill_during,
+        writes=given.writes,
+    )
+    clock = SharedClock(given.clock) if given.clock else SystemClock()
+    store = partial(DeadlyStore, death=death)
+    return run(Host(path=given.config, clock=clock, store=store))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
