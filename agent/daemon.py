@@ -26,6 +26,7 @@ from agent import __version__, journal, loading, systemd, timesync
 from agent.cells import Cells, PinLedger, Store
 from agent.clock import Clock, SystemClock
 from agent.commands import Commands
+from agent.config.advice import advice
 from agent.config.errors import ConfigError
 from agent.config.model import Ca, Config
 from agent.config.units import duration
@@ -177,6 +178,8 @@ class Daemon:
                     tasks.create_task(self._manager.run(), name="manager")
                     tasks.create_task(self._watch_tokens(), name="tokens")
                     self._start_watchdog(tasks)
+                    for line in advice(self._loading.config):
+                        _log.warning("advice: %s", line)
                     _log.info("nfcertd %s runs, health on %s", __version__, where)
                     self._notifier.ready(self._vitals.summary())
             except asyncio.CancelledError:

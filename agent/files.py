@@ -3,6 +3,7 @@
 It knows rename(2), fsync(2) and modes. It does not know what is in the files.
 """
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,25 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock_directory(path: Path) -> int:
+    """Lock a directory for this process; the kernel unlocks it when the process ends.
+
+    Returns:
+        The descriptor that holds the lock, close-on-exec.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        OSError: The caller maps it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def describe(error: OSError) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
-from agent.files import FileError, read_bounded, write_atomic
+from agent.files import FileError, lock_directory, read_bounded, write_atomic
 from agent.records.codec import (
     KINDS,
     VERSIONS,
@@ -37,18 +37,26 @@ class Store:
     def __init__(self, state: Path) -> None:
         """Use a state directory that systemd or the operator has made."""
         self._root = state / "records"
+        self._lock = -1
 
     def prepare(self) -> None:
-        """Make the directories; fails early where the state cannot be written.
+        """Make the directories, and make them ours until the process ends.
 
         Raises:
-            StoreError: The state directory is missing or not writable.
+            StoreError: The state directory cannot be written, or another daemon, which
+                would overwrite our records and we its, uses it.
         """
         try:
             self._root.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._root.mkdir(mode=0o700, exist_ok=True)
             for kind in KINDS.values():
                 (self._root / kind).mkdir(mode=0o700, exist_ok=True)
+            self._lock = lock_directory(self._root)
+        except BlockingIOError as error:
+            raise StoreError(
+                f"the state directory {self._root.parent} is used by another nfcertd",
+                hint="end the other one first",
+            ) from error
         except OSError as error:
             raise StoreError(
                 f"cannot use the state directory {self._root.parent}: "

@@ -1,9 +1,11 @@
 """`nfcertd check`: is the configuration valid; nothing is touched, nobody is asked."""
 
 import argparse
+import sys
 
 from agent.cli.configured import add_config, configuration
 from agent.cli.exits import Exit
+from agent.config.advice import advice
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,8 +14,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check it; every problem becomes a line on standard error."""
+    """Check it; every problem becomes a line on standard error, and so does advice."""
     config = configuration(options)
+    for line in advice(config):
+        print(f"nfcertd: advice: {line}", file=sys.stderr)
     count = len(config.certificate)
     print(f"{options.config} is valid: {count} certificate{'' if count == 1 else 's'}")
     return Exit.OK
