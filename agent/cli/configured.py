@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 
 from agent.config.model import Config
-from agent.config_files import DEFAULT
-from agent.loading import load
+from agent.loading import DEFAULT, load
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
 )
 
+from agent import ports
 from agent.files import FileError
 from agent.keys import jws, public
 from agent.keys.errors import KeyMissingError, KeyPolicyError, TokenAbsentError
 from agent.keys.software import FileKeys
 from agent.keys.store import Keys, Surroundings
-from agent import ports
 from agent.records.keys import FILE_STORE, KeyRecord, KeyState, KeyType
 from tests.fakes.clock import START, FakeClock
 from tests.integration.tokens import MemoryLedger

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config_files import MAX_FILES, read_sources
 from agent.files import FileError
+from agent.loading import MAX_FILES, read_sources
 
 
 def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
