@@ -192,10 +192,13 @@ class Daemon:
 
     # -- what the manager asks between jobs
 
-    async def rest(self) -> None:
-        """Close idle connections and tell systemd how we fare."""
-        await self._workshop.rest()
+    def paused(self) -> None:
+        """Tell systemd how we fare; at every step it would cost more than the step."""
         self._notifier.status(self._vitals.summary())
+
+    async def rest(self) -> None:
+        """Close idle connections."""
+        await self._workshop.rest()
 
     def hold_until(self, now: datetime) -> datetime | None:
         """Return until when the clock may not be believed."""
@@ -220,14 +223,17 @@ class Daemon:
     # -- parts
 
     def _make_keys(self, state: Path) -> Keys:
-        credentials = systemd.credentials_directory(self._host.environ)
         surroundings = Surroundings(
             clock=self._host.clock,
             ledger=PinLedger(self._cells),
-            read_secret=lambda reference: read_secret(reference, credentials),
+            read_secret=self._read_secret,
             files=FileKeys(state / "keys"),
         )
         return Keys(self._loading.config.token, surroundings)
+
+    def _read_secret(self, reference: str) -> bytes:
+        credentials = systemd.credentials_directory(self._host.environ)
+        return read_secret(reference, credentials)
 
     def _make_tools(self, state: Path) -> Tools:
         clock, config = self._host.clock, self._loading.config
@@ -246,6 +252,7 @@ class Daemon:
             prober=Probe(clock),
             clock=clock,
             observer=self,
+            read_secret=self._read_secret,
             connect=_connect,
         )
 

@@ -56,6 +56,10 @@ class Housekeeping(Protocol):
         """Return until when nothing may be begun, None where nothing holds us."""
         ...
 
+    def paused(self) -> None:
+        """Hear that nothing runs until the next wake-up."""
+        ...
+
     async def rest(self) -> None:
         """Let go of what an idle daemon does not need."""
         ...
@@ -142,9 +146,14 @@ class Manager:
                 wake = self._turn(group)
                 self._turned_at = self._clock.monotonic()
                 self._wake_at = None if wake == LATEST else wake
-                if not self._running and wake - self._clock.now() > IDLE:
-                    await self._housekeeping.rest()
+                if not self._running:
+                    await self._pause(wake)
                 await self._sleep(wake)
+
+    async def _pause(self, wake: datetime) -> None:
+        self._housekeeping.paused()
+        if wake - self._clock.now() > IDLE:
+            await self._housekeeping.rest()
 
     def _turn(self, group: asyncio.TaskGroup) -> datetime:
         """Reconcile, start what is due, and return when to look again."""

@@ -1,6 +1,6 @@
 """How the daemon fares, for everybody who asks: status, health, readiness, metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,6 +14,7 @@ from agent.health import Verdict
 from agent.jobs.alarms import account_alarms, token_alarms
 from agent.keys.ports import TokenStatus
 from agent.manager import Manager
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Severity
 from agent.views import (
     AccountView,
@@ -71,7 +72,6 @@ class Vitals:
         """Return the whole snapshot."""
         now, loading = self._clock.now(), self._loading
         contexts = self._manager.contexts()
-        records = {n: cell.record for n, cell in self._cells.certificates.items()}
         return StatusView(
             version=__version__,
             install=self._install,
@@ -85,7 +85,7 @@ class Vitals:
             ),
             certificates=tuple(
                 certificate_view(record, contexts.get(name), now)
-                for name, record in sorted(records.items())
+                for name, record in sorted(self._records(contexts).items())
             ),
             accounts=self._accounts(),
             tokens=self._token_views(),
@@ -142,11 +142,24 @@ class Vitals:
         """Return one line for `systemctl status`."""
         view = self.status()
         deployed = sum(c.deployed for c in view.certificates)
-        text = f"{deployed} of {len(view.certificates)} certificates deployed"
+        parts = [f"{deployed} of {len(view.certificates)} certificates deployed"]
         ends = [c.not_after for c in view.certificates if c.not_after is not None]
         if ends:
-            text += f"; earliest end {min(ends):%Y-%m-%d %H:%M}Z"
-        return f"{text}; {len(view.alarms)} alarms" if view.alarms else text
+            parts.append(f"earliest end {min(ends):%Y-%m-%d %H:%M}Z")
+        if view.alarms:
+            parts.append(f"{len(view.alarms)} alarms")
+        if not view.config.reload_ok:
+            parts.append("new configuration refused, see nfcertd status")
+        return "; ".join(parts)
+
+    def _records(self, contexts: Iterable[str]) -> dict[str, CertificateRecord]:
+        """Return every record; what is configured has one before it is durable."""
+        cells = self._cells
+        found = {name: cell.record for name, cell in cells.certificates.items()}
+        for name in contexts:
+            if name not in found and f"certificate {name}" not in cells.quarantined:
+                found[name] = CertificateRecord(name=name)
+        return found
 
     def _accounts(self) -> tuple[AccountView, ...]:
         config = self._loading.config

@@ -45,6 +45,7 @@ class Tools:
         prober: Sees what they serve.
         clock: Where time comes from.
         observer: Hears of every request to a CA.
+        read_secret: Resolves a reference of the configuration to a secret.
         connect: Makes the transport to a CA from its table and its roots' PEM.
     """
 
@@ -55,6 +56,7 @@ class Tools:
     prober: Prober
     clock: Clock
     observer: Observer
+    read_secret: Callable[[str], bytes]
     connect: Callable[[Ca, str | None], Transport]
 
 
@@ -211,7 +213,7 @@ class Workshop:
             table,
             client,
             IssueProcedure(client, tools.keys, tools.solvers, tools.clock),
-            AccountProcedure(client, tools.keys),
+            AccountProcedure(client, tools.keys, tools.read_secret),
         )
 
     async def _anchors(self, table: Ca) -> tuple[x509.Certificate, ...]:

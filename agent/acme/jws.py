@@ -4,6 +4,7 @@ It computes what is to be signed and how the result is written down. It never si
 the key may be in a token.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -23,17 +24,24 @@ _EC_ALGORITHMS: Final = {"secp256r1": "ES256", "secp384r1": "ES384"}
 
 
 def public_jwk(public: bytes) -> Jwk:
-    """Return the JWK of a public key (RFC 7517) given as SubjectPublicKeyInfo, DER."""
+    """Return the JWK of a public key (RFC 7517) given as SubjectPublicKeyInfo, DER.
+
+    Members stand in the order in which RFC 7517 and its examples name them.
+    """
     key = load_der_public_key(public)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return dict(JWKEC(key=key).to_partial_json())
+        return _ordered(JWKEC(key=key).to_partial_json(), "kty", "crv", "x", "y")
     if isinstance(key, rsa.RSAPublicKey):
-        return dict(JWKRSA(key=key).to_partial_json())
+        return _ordered(JWKRSA(key=key).to_partial_json(), "kty", "n", "e")
     if isinstance(key, ed25519.Ed25519PublicKey):
         # RFC 8037 section 2; josepy has no OKP keys.
         raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
         return {"kty": "OKP", "crv": "Ed25519", "x": b64(raw)}
     raise TypeError(type(key).__name__)
+
+
+def _ordered(members: Mapping[str, str], *names: str) -> Jwk:
+    return {name: members[name] for name in names}
 
 
 def algorithm(public: bytes) -> str:

@@ -107,6 +107,20 @@ class Key(Section, frozen=True, kw_only=True):
     ] = "every-renewal"
 
 
+class Eab(Section, frozen=True, kw_only=True):
+    """`eab = { ... }`: external account binding (RFC 8555 section 7.3.4).
+
+    Attributes:
+        kid: Key identifier that the CA gave.
+        key: Where the MAC key is, base64url as the CA gave it.
+        algorithm: MAC algorithm of the binding.
+    """
+
+    kid: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,256}$")]
+    key: SecretReference
+    algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+
+
 class Account(Section, frozen=True, kw_only=True):
     """`[account.NAME]`: an ACME account.
 
@@ -115,12 +129,14 @@ class Account(Section, frozen=True, kw_only=True):
         key: The account key; never equal to a certificate key.
         contact: URLs; most private CAs need none.
         terms_agreed: True is the operator's agreement to the CA's terms of service.
+        eab: What binds the account to one that the CA knows already; used once.
     """
 
     ca: Name
     key: Key
     contact: tuple[str, ...] = ()
     terms_agreed: bool = False
+    eab: Eab | None = None
 
 
 class Listen(Section, frozen=True, kw_only=True):

@@ -18,7 +18,6 @@ RESERVED: Final = frozenset(
         "certificate.*.profile",
         "certificate.*.star",
         "certificate.*.renew",
-        "account.*.eab",
     }
 )
 """Names that later versions will use; refused with that reason until they do."""

@@ -1,9 +1,12 @@
 """How the effects of a registration are performed."""
 
+from collections.abc import Callable
+
+from agent.acme.eab import binding, decode_key
 from agent.acme.errors import ProblemError, ProtocolError
 from agent.acme.messages import AccountObject
 from agent.client import AcmeClient, Reply
-from agent.config.model import Account
+from agent.config.model import Account, Eab
 from agent.jobs import register
 from agent.ports import Keys
 from agent.procedures.signer import account_signer
@@ -13,10 +16,13 @@ from agent.records.others import AccountRecord
 class AccountProcedure:
     """Performs effects of register jobs."""
 
-    def __init__(self, client: AcmeClient, keys: Keys) -> None:
-        """Take the collaborators."""
+    def __init__(
+        self, client: AcmeClient, keys: Keys, read_secret: Callable[[str], bytes]
+    ) -> None:
+        """Take the collaborators; `read_secret` resolves a reference to a secret."""
         self._client = client
         self._keys = keys
+        self._read_secret = read_secret
 
     async def perform(
         self, effect: register.Effect, record: AccountRecord, config: Account
@@ -47,6 +53,10 @@ class AccountProcedure:
             payload["contact"] = list(config.contact)
         if config.terms_agreed:
             payload["termsOfServiceAgreed"] = True
+        if config.eab is not None and record.key is not None:
+            payload["externalAccountBinding"] = self._bind(
+                record.key.public, config.eab, directory.new_account
+            )
         try:
             reply = await self._client.post(
                 directory.new_account,
@@ -63,6 +73,15 @@ class AccountProcedure:
                 )
             raise
         return _registered(reply)
+
+    def _bind(self, public: bytes, eab: Eab, url: str) -> dict[str, str]:
+        return binding(
+            public,
+            kid=eab.kid,
+            key=decode_key(self._read_secret(eab.key)),
+            algorithm=eab.algorithm,
+            url=url,
+        )
 
 
 def _registered(reply: Reply) -> register.Registered:

@@ -53,6 +53,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "pki.uri": _OPERATOR,
     "acme.protocol": _BACK,
     "acme.problem": _BACK,
+    "acme.eab-key": _OPERATOR,
     "acme.challenge-unavailable": _OPERATOR,
     "acme.order-mismatch": _OPERATOR,
     "deploy.down": _WAIT,

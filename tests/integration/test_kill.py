@@ -6,7 +6,6 @@ rename. Half of the runs serve a key of a file, half a key in a SoftHSM2 token t
 real nginx; the account key is in the token in all of them.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -39,7 +38,7 @@ from tests.parts.token import TokenTool, tool_missing
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(bool(tool_missing()), reason=tool_missing()),
 ]
 AT_A_TIME: Final = 2
@@ -70,7 +69,8 @@ class Journey:
         self._open_door()
         shown = status.certificate("web")
         if status.deployed("web", RENEWED):
-            return True
+            # One of the certificate and one of the account: the old one is gone.
+            return len(daemon.ask("keys")["keys"]) == 2
         if status.deployed("web", ENROLLED) and shown["publication"] == ENROLLED:
             daemon.ask("renew", "web")
         return False
@@ -187,8 +187,17 @@ def perform(home: Path, run: Run) -> Report:
     return report
 
 
+def attempt(home: Path, run: Run) -> Report:
+    """Do one run; one that does not come to its end is wrong, and the others go on."""
+    try:
+        return perform(home, run)
+    except AssertionError as error:
+        return Report(killed=True, writes=[], wrong=[str(error)])
+
+
 def _live_and_die(place: Scene, journey: Journey, run: Run) -> Report:
     writes = place.home / "writes"
+    writes.touch()
     with place.daemon("--writes", str(writes), *run.options) as first:
         arrived = journey.travel(first)
     report = Report(not arrived, writes.read_text().splitlines())
@@ -243,39 +252,42 @@ def _unserved(place: Scene, address: Address) -> Iterator[str]:
         yield f"{served} is served, not {msgspec.to_builtins(current)}"
 
 
-def _count(tmp_path: Path, arm: Arm) -> int:
-    """Return how many writes an unharmed journey makes."""
-    name = "file" if arm is FILE else "token"
-    report = perform(tmp_path / f"{name}-whole", Run(arm=arm))
+@pytest.fixture(scope="module")
+def counts(tmp_path_factory: pytest.TempPathFactory) -> dict[Arm, int]:
+    """Count the writes of a journey that nobody disturbs, in each arm."""
+    arms = (FILE,) if nginx_reason else (FILE, TOKEN)
+    return {arm: _count(tmp_path_factory.mktemp("whole"), arm) for arm in arms}
+
+
+def _count(home: Path, arm: Arm) -> int:
+    report = perform(home / "run", Run(arm=arm))
     assert not report.wrong, report.wrong
     assert not report.killed
-    print(f"{name}: {len(report.writes)} writes of an enrolment and a renewal")
+    print(f"{len(report.writes)} writes of an enrolment and a renewal")
     return len(report.writes)
 
 
-def _runs(counts: dict[str, int], option: str) -> Iterator[Run]:
-    """Yield a run for each write; the arms take turns, reversed for the other option."""
-    arms = [FILE, TOKEN] if not nginx_reason else [FILE, FILE]
-    if option == "--kill-before":
-        arms.reverse()
-    for number in range(1, max(counts.values()) + 1):
-        yield Run(arm=arms[number % 2], options=(option, str(number)))
+def _runs(counts: dict[Arm, int], option: str, half: int) -> Iterator[Run]:
+    """Yield a run for every other write; both arms come to each write in some test."""
+    arms = [*counts, FILE][:2]
+    arm = arms[(half + (option == "--kill-before")) % 2]
+    for number in range(1 + half, counts[arm] + 1, 2):
+        yield Run(arm=arm, options=(option, str(number)))
 
 
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("option", ["--kill-after", "--kill-before"])
 def test_a_kill_at_every_durable_write_loses_and_doubles_nothing(
-    tmp_path: Path,
+    tmp_path: Path, counts: dict[Arm, int], option: str, half: int
 ) -> None:
     """Killed anywhere, it ends with one certificate, its key, and no order too many."""
-    counts = {"file": _count(tmp_path, FILE)}
-    if not nginx_reason:
-        counts["token"] = _count(tmp_path, TOKEN)
-    runs = [run for o in ("--kill-after", "--kill-before") for run in _runs(counts, o)]
+    runs = list(_runs(counts, option, half))
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         homes = [tmp_path / f"run-{number}" for number in range(len(runs))]
-        reports = list(pool.map(perform, homes, runs))
+        reports = list(pool.map(attempt, homes, runs))
     wrong = {str(r): p.wrong for r, p in zip(runs, reports, strict=True) if p.wrong}
     assert not wrong, "\n".join(f"{run}: {clauses}" for run, clauses in wrong.items())
     killed = sum(report.killed for report in reports)
-    print(f"{killed} of {len(runs)} runs were killed, at {os.cpu_count()} cores")
-    # A write that only some runs make, such as a poll's, may have stayed away.
-    assert killed >= len(runs) - 8
+    print(f"{killed} of {len(runs)} runs were killed")
+    # A write that only some journeys make, such as a poll's, may have stayed away.
+    assert killed >= len(runs) - 4

@@ -14,7 +14,6 @@ import socket
 import ssl
 import stat
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +29,8 @@ DROP_INS = Path("/etc/systemd/system/nfcertd.service.d")
 PROBE = Path("/probe")
 IDLE = 6.5
 """Seconds; more than three periods of the lowered watchdog."""
+SETTLED = 1.0
+"""Seconds after a start, when it has looked for its token and let go of the rest."""
 
 Facts = dict[str, Any]
 
@@ -62,7 +63,7 @@ def until(what: str, check: Callable[[], bool], within: float = 20.0) -> float:
     began = time.monotonic()
     while not check():
         if time.monotonic() - began > within:
-            raise SystemExit(f"not within {within} s: {what}\n{page('/readyz')}")
+            raise SystemExit(f"not within {within} s: {what}; {page('/readyz')[1]}")
         time.sleep(0.05)
     return time.monotonic() - began
 
@@ -237,7 +238,7 @@ def reload() -> Facts:
     until("the acceptance", lambda: sample(refused) == 1)
     until("the third certificate", lambda: len(orders()) == 3 and ready())
     good |= {"active": shown("ActiveState"), "text": shown("StatusText")}
-    good |= {"status": status(), "same": shown("MainPID") == pid}
+    good |= {"status": status(), "same": shown("MainPID") == pid, "pss": pss()}
     return {"bad": bad, "good": good}
 
 
@@ -268,16 +269,32 @@ def restarts() -> Facts:
     must("systemctl", "daemon-reload")
     must("systemctl", "restart", "nfcertd")
     found = {"restarted": state()}
-    time.sleep(IDLE)
-    found["idle"] = {**state(), "pss": pss()}
+    found["idle"] = idle()
     os.kill(int(shown("MainPID")), signal.SIGSTOP)
     found["hung"] = {"took": until("a restart", lambda: back(1)), **state()}
+    found["hung"]["timeouts"] = timeouts()
     must("systemctl", "kill", "-s", "SIGKILL", "nfcertd")
     found["killed"] = {"took": until("another one", lambda: back(2)), **state()}
     until("readiness", ready)
     found["before"], found["after"] = before, {"orders": orders()}
     found["after"]["requests"] = requests()
     return found
+
+
+def idle() -> Facts:
+    """Leave the daemon alone for a while, and see how often it wakes."""
+    time.sleep(SETTLED)
+    before = wakings()
+    time.sleep(IDLE)
+    woken = wakings() - before
+    return {**state(), "woken": woken, "pss": pss(), "timeouts": timeouts()}
+
+
+def wakings() -> int:
+    """Return how often threads of the daemon gave up the processor, ever."""
+    tasks = Path(f"/proc/{shown('MainPID')}/task").glob("*/status")
+    pattern = re.compile(r"^voluntary_ctxt_switches:\s+(\d+)$", re.MULTILINE)
+    return sum(int(n) for task in tasks for n in pattern.findall(task.read_text()))
 
 
 def back(times: int) -> bool:
@@ -289,6 +306,11 @@ def state() -> Facts:
     """Return how the unit is."""
     names = ("ActiveState", "MainPID", "NRestarts", "StatusText")
     return {name: shown(name) for name in names} | {"to_ready": starting()}
+
+
+def timeouts() -> int:
+    """Return how often systemd found the watchdog unfed, by its own words."""
+    return must("journalctl", "-b", "-u", "nfcertd", "-o", "cat").count("Watchdog time")
 
 
 def pss() -> int:
@@ -309,11 +331,16 @@ def renew() -> Facts:
 
 
 def stop() -> Facts:
-    """Stop the unit, and look at what is left."""
+    """Stop the unit after a stranger knocked at port 80, and look at what is left."""
+    socket.create_connection(("127.0.0.1", 80), timeout=5).close()
     began = time.monotonic()
     must("systemctl", "stop", "nfcertd")
+    took = time.monotonic() - began
+    time.sleep(SETTLED)
     return {
-        "took": time.monotonic() - began,
+        "took": took,
+        "active": shown("ActiveState"),
+        "socket": shown("ActiveState", "nfcertd-http01.socket"),
         "result": shown("Result"),
         "exit": shown("ExecMainStatus"),
         "sockets": [path.name for path in Path("/run").glob("nfcertd/*")],
@@ -322,9 +349,19 @@ def stop() -> Facts:
     }
 
 
+def refuse() -> Facts:
+    """Start with a bad file, and repair it without telling anybody."""
+    CONFIG.write_text((PROBE / "bad.toml").read_text())
+    found: Facts = {"start": run("systemctl", "start", "nfcertd")[0]}
+    found["exit"] = shown("ExecMainStatus")
+    CONFIG.write_text((PROBE / "good.toml").read_text())
+    found["took"] = until("a start", lambda: shown("ActiveState") == "active")
+    return {**found, "text": shown("StatusText")}
+
+
 STEPS: tuple[Callable[[], Facts], ...] = (
     *(prepare, start, enrol, rights, readers, askers),
-    *(reload, exposure, restarts, renew, stop),
+    *(reload, exposure, restarts, renew, stop, refuse),
 )
 
 
@@ -342,4 +379,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

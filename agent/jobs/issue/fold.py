@@ -1,6 +1,7 @@
 """What becomes of an issue job after an effect."""
 
 from datetime import datetime
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -34,6 +35,9 @@ from agent.records.phases import (
     Processing,
 )
 from agent.renewal import backoff
+
+MAX_POLLS: Final = 3000
+"""A little more than a day of them: also an order without an expiry ends."""
 
 
 def fold(  # noqa: PLR0911 -- one arm an outcome
@@ -154,6 +158,9 @@ def _poll(
         return _over(job, "acme.order-expired", reason, view, moment)
     asked = None if retry_at is None else retry_at - moment.now
     polls = job.polls if type(phase) is type(job.phase) else 0
+    if polls >= MAX_POLLS:
+        reason = f"the ca came to no end in {MAX_POLLS} polls"
+        return _over(job, "acme.order-expired", reason, view, moment)
     wait = backoff.poll_delay(polls, asked)
     after = entered(job, phase)
     return replace(after, not_before=moment.now + wait, polls=polls + 1)

@@ -1,0 +1,146 @@
+"""Registration of an account at a CA that speaks real HTTP over TLS."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from agent.acme.eab import MacKeyError, binding, decode_key
+from agent.acme.errors import ProblemError
+from agent.client import AcmeClient
+from agent.clock import SystemClock
+from agent.config.model import Account, Eab, Key
+from agent.counters import Counters
+from agent.jobs.register import Register, Registered
+from agent.keys.software import FileKeys
+from agent.procedures.account import AccountProcedure
+from agent.records.keys import FILE_STORE, KeyRecord, KeyState
+from agent.records.others import AccountRecord
+from agent.transport import HttpsTransport, Peer
+from tests.ca import Config, TestCA
+from tests.fakes.clock import START
+from tests.unit.vectors import RFC7515_A3_SPKI
+
+MAC_KEY = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+
+
+def test_the_binding_is_that_of_the_vector() -> None:
+    """Protected header and MAC agree with the computed vector, member for member."""
+    made = binding(
+        RFC7515_A3_SPKI,
+        kid="nf-eab-0001",
+        key=decode_key(MAC_KEY),
+        algorithm="HS256",
+        url="https://ca.example/acme/new-acct",
+    )
+    assert made["protected"] == (
+        "eyJhbGciOiJIUzI1NiIsImtpZCI6Im5mLWVhYi0wMDAxIiwidXJsIjoi"
+        "aHR0cHM6Ly9jYS5leGFtcGxlL2FjbWUvbmV3LWFjY3QifQ"
+    )
+    assert made["signature"] == "ynJfrW911sYdRvxRURD2dOyDlVcz3wLCjLGG0oiayzg"
+
+
+@pytest.mark.parametrize("padding", [b"", b"=", b"=\n", b"  "])
+def test_a_mac_key_may_be_padded(padding: bytes) -> None:
+    """CAs hand it out with padding and line ends, or without."""
+    assert decode_key(MAC_KEY + padding) == bytes(range(32))
+
+
+@pytest.mark.parametrize("text", [b"", b"=", b"\xff\xfe", b"a"])
+def test_a_mac_key_that_is_none_is_refused_unquoted(text: bytes) -> None:
+    """The error names the form and never the key."""
+    with pytest.raises(MacKeyError, match=r"^the eab key is"):
+        decode_key(text)
+
+
+@asynccontextmanager
+async def registering(
+    ca: TestCA, tmp_path: Path
+) -> AsyncIterator[tuple[AccountProcedure, AccountRecord]]:
+    """Give a procedure toward a CA, and an account whose key is made."""
+    keys = FileKeys(tmp_path / "keys")
+    key = KeyRecord(
+        id="0a" * 16,
+        store=FILE_STORE,
+        type="ec-p256",
+        label="nfcertd/test/account/1",
+        number=1,
+        state=KeyState.MADE,
+        created=START,
+    )
+    made = await keys.make(key)
+    known = KeyRecord(
+        **{f: getattr(key, f) for f in key.__struct_fields__} | {"public": made.public}
+    )
+    transport = HttpsTransport(
+        Peer(
+            hosts=frozenset({urlsplit(ca.directory_url).netloc}),
+            roots=ca.transport_root_pem.decode(),
+            timeout=timedelta(seconds=10),
+        )
+    )
+    client = AcmeClient(
+        name="test",
+        directory_url=ca.directory_url,
+        transport=transport,
+        clock=SystemClock(),
+        observer=Counters(),
+    )
+    record = AccountRecord(name="test", directory=ca.directory_url, key=known)
+    try:
+        yield AccountProcedure(client, keys, lambda _: MAC_KEY), record
+    finally:
+        await transport.aclose()
+
+
+def table(eab: Eab | None) -> Account:
+    """Return the table of an account."""
+    return Account(ca="test", key=Key(file=True), eab=eab)
+
+
+async def register(
+    procedure: AccountProcedure, record: AccountRecord, config: Account
+) -> Registered:
+    """Register, and return what came of it."""
+    assert record.key is not None
+    outcome = await procedure.perform(Register(record.key), record, config)
+    assert isinstance(outcome, Registered)
+    return outcome
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+async def test_an_account_is_bound_to_one_that_the_ca_knows(
+    algorithm: str, tmp_path: Path
+) -> None:
+    """A CA that wants a binding registers with it; asked again it is the same one."""
+    config = Config(eab_keys={"nf-17": bytes(range(32))}, eab_required=True)
+    async with TestCA(config) as ca, registering(ca, tmp_path) as (procedure, record):
+        eab = Eab(kid="nf-17", key="file:/unread", algorithm=algorithm)  # type: ignore[arg-type]  # a table of texts
+        first = await register(procedure, record, table(eab))
+        again = await register(procedure, record, table(eab))
+    assert first.url.startswith("https://")
+    assert again == first
+
+
+async def test_a_ca_that_wants_a_binding_says_so(tmp_path: Path) -> None:
+    """Without one the refusal reaches the operator with its type."""
+    config = Config(eab_keys={"nf-17": bytes(range(32))}, eab_required=True)
+    async with TestCA(config) as ca, registering(ca, tmp_path) as (procedure, record):
+        with pytest.raises(ProblemError, match="externalAccountRequired"):
+            await register(procedure, record, table(None))
+
+
+async def test_terms_are_never_agreed_to_silently(tmp_path: Path) -> None:
+    """A CA with terms refuses, and the hint names the switch; agreed, it registers."""
+    async with (
+        TestCA(Config(terms="https://ca.example/terms")) as ca,
+        registering(ca, tmp_path) as (procedure, record),
+    ):
+        with pytest.raises(ProblemError) as caught:
+            await register(procedure, record, table(None))
+        assert "account.test.terms_agreed = true" in caught.value.hint
+        agreed = Account(ca="test", key=Key(file=True), terms_agreed=True)
+        assert (await register(procedure, record, agreed)).url
