@@ -52,3 +52,9 @@ class OrderMismatchError(AgentError):
     """The order that came back is not the order that was asked for."""
 
     kind = "acme.order-mismatch"
+
+
+class KeyReuseError(AgentError):
+    """An account key is about to become a certificate's key."""
+
+    kind = "acme.key-reuse"

@@ -10,6 +10,7 @@ from cryptography import x509
 from agent.acme import jws
 from agent.acme.errors import (
     ChallengeUnavailableError,
+    KeyReuseError,
     OrderMismatchError,
     ProtocolError,
 )
@@ -207,6 +208,7 @@ class IssueProcedure:
         if isinstance(effect, effects.FetchOrder):
             reply = await self._post(effect.order.url, None, ordering, "order")
         else:
+            _check_key(ordering)
             csr = await self._keys.use(ordering.key, request(ordering.names))
             payload: dict[str, object] = {"csr": jws.b64(csr)}
             url = effect.order.finalize
@@ -236,6 +238,16 @@ class IssueProcedure:
     ) -> Reply:
         signer = account_signer(self._keys, ordering.account)
         return await self._client.post(url, payload, signer, resource)
+
+
+def _check_key(ordering: Ordering) -> None:
+    """Refuse what RFC 8555 section 11.1 forbids; only adopted keys can run into it."""
+    account_key = ordering.account.key
+    if account_key is not None and account_key.public == ordering.key.public:
+        raise KeyReuseError(
+            "the certificate's key is the account's key",
+            hint="adopt another key for one of them",
+        )
 
 
 def _is_ours(order: Order, ordering: Ordering) -> bool:

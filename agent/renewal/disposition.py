@@ -56,6 +56,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme.eab-key": _OPERATOR,
     "acme.challenge-unavailable": _OPERATOR,
     "acme.order-mismatch": _OPERATOR,
+    "acme.key-reuse": _OPERATOR,
     "deploy.down": _WAIT,
     "deploy.foreign": _BACK,
     "deploy.old": _BACK,
