@@ -85,13 +85,16 @@ def _sooner(job: IssueJob, now: datetime) -> datetime | None:
 def issue_view(record: CertificateRecord, context: Context) -> issue.View:
     """Return what the issue job is told."""
     account, current = context.account, record.current
+    at = None
     reason = "the account is not registered yet"
     if account is not None and account.register is not None:
         failure = account.register.failure
         reason = f"{reason}: {failure.message}" if failure else reason
+        at = account.register.not_before
     return issue.View(
         account_ready=account is not None and bool(account.url),
         account_reason=reason,
+        account_at=at,
         in_service_until=None if current is None else current.not_after,
     )
 

@@ -14,14 +14,25 @@ P = TypeVar("P")
 def entered(job: Job[P], phase: P) -> Job[P]:
     """Return the job in its next phase; progress clears what went before."""
     return replace(
-        job,
+        survived(job, phase),
         phase=phase,
         intent="",
         running=False,
-        crashes=0,
         polls=0,
         not_before=None,
     )
+
+
+def survived(job: Job[P], phase: P) -> Job[P]:
+    """Return the job after an effect that came to an end.
+
+    Its crashes are forgotten when it moves on, or when the very effect that crashed has
+    now ended. Looking for a lost answer first must not hide that the effect after it
+    ends the process again and again.
+    """
+    if phase == job.phase and job.crashed_in not in {"", job.intent}:
+        return job
+    return replace(job, crashes=0, crashed_in="")
 
 
 def backed_off(
@@ -41,10 +52,9 @@ def backed_off(
     awaited = failure.disposition is Disposition.WAIT_UNTIL and failure.retry_at is None
     failures = job.failures if awaited else job.failures + 1
     return replace(
-        job,
+        survived(job, job.phase),
         intent="",
         running=False,
-        crashes=0,
         polls=0,
         failures=failures,
         failure=failure,
@@ -64,4 +74,6 @@ def interrupted(job: Job[P]) -> Job[P]:
 
 def crashed(job: Job[P]) -> Job[P]:
     """Return the job that a start of the process found running."""
-    return replace(job, running=False, crashes=job.crashes + 1)
+    return replace(
+        job, running=False, crashes=job.crashes + 1, crashed_in=job.intent
+    )

@@ -52,6 +52,7 @@ class Job(msgspec.Struct, Generic[P], frozen=True, kw_only=True, omit_defaults=T
         intent: The effect that is about to be performed; durable before the act.
         running: True from the intent to the outcome; found at start, it is a crash.
         crashes: Starts of the process that found it running.
+        crashed_in: The effect that the last of them found under way.
         failures: Attempts that failed in a row.
         not_before: Nothing is done before this instant (back-off, Retry-After).
         polls: Polls since the phase was entered; spaces them.
@@ -65,6 +66,7 @@ class Job(msgspec.Struct, Generic[P], frozen=True, kw_only=True, omit_defaults=T
     intent: str = ""
     running: bool = False
     crashes: int = 0
+    crashed_in: str = ""
     failures: int = 0
     not_before: datetime | None = None
     polls: int = 0

@@ -37,12 +37,15 @@ class Death:
         before: Number of the write right before whose rename; `NEVER` for none.
         during: Subject and effect, `web:create-order`: right after every write that
             begins this effect; empty for none.
+        ending: Subject and effect likewise: instead of the write that tells what came
+            of this effect.
         writes: File that gets a line for every finished write, or None.
     """
 
     after: int = NEVER
     before: int = NEVER
     during: str = ""
+    ending: str = ""
     writes: Path | None = None
 
 
@@ -61,16 +64,19 @@ class DeadlyStore(Store):
         self._death = death
         self._die = die
         self._count = 0
+        self._begun: dict[str, set[str]] = {}
 
     def put(self, record: Record) -> None:
         """Make a record durable, or die around it."""
         self._count += 1
-        if self._count == self._death.before:
+        begun = {f"{_name(record)}:{effect}" for effect in begun_effects(record)}
+        ended = self._begun.get(_name(record), set()) - begun
+        if self._count == self._death.before or self._death.ending in ended:
             self._leave_temporary(record)
             self._die()
         super().put(record)
+        self._begun[_name(record)] = begun
         self._note(record)
-        begun = {f"{_name(record)}:{effect}" for effect in begun_effects(record)}
         if self._count == self._death.after or self._death.during in begun:
             self._die()
 
@@ -110,12 +116,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kill-after", type=int, default=NEVER)
     parser.add_argument("--kill-before", type=int, default=NEVER)
     parser.add_argument("--kill-during", default="")
+    parser.add_argument("--kill-ending", default="")
     parser.add_argument("--writes", type=Path)
     given = parser.parse_args(arguments)
     death = Death(
         after=given.kill_after,
         before=given.kill_before,
         during=given.kill_during,
+        ending=given.kill_ending,
         writes=given.writes,
     )
     clock = SharedClock(given.clock) if given.clock else SystemClock()

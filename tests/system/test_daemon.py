@@ -307,7 +307,7 @@ def test_stop_is_orderly_and_leaves_the_endpoints_alone(facts: Facts) -> None:
 
 
 def test_a_stranger_at_port_80_does_not_start_it_again(facts: Facts) -> None:
-    """Who knocked while it was idle is forgotten when it stops, and it stays stopped."""
+    """Who knocked while it was idle is forgotten at its stop, and it stays stopped."""
     assert facts["stop"]["active"] == "inactive"
     assert facts["stop"]["socket"] == "active"
 

@@ -152,9 +152,11 @@ class View:
     Attributes:
         account_ready: The account has a URL.
         account_reason: Why it has none, for `plan`.
+        account_at: When it is tried again, if that is known.
         in_service_until: When the certificate in service ends.
     """
 
     account_ready: bool
     account_reason: str
+    account_at: datetime | None = None
     in_service_until: datetime | None

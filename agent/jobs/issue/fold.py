@@ -11,9 +11,11 @@ from agent.jobs.issue.effects import (
     Answer,
     Answered,
     AuthorizationSeen,
+    CreateOrder,
     Effect,
     FetchAuthorization,
     Finalize,
+    FindOrder,
     KeyExists,
     OrderNotFound,
     OrderSeen,
@@ -39,6 +41,19 @@ from agent.renewal import backoff
 MAX_POLLS: Final = 3000
 """A little more than a day of them: also an order without an expiry ends."""
 
+_UNTYPED: Final = "acme:about:blank"
+"""An error without a problem document: a server in between, most likely."""
+_PASSING: Final = frozenset(
+    {
+        "acme.protocol",
+        "acme:badNonce",
+        "acme:serverInternal",
+        "acme:rateLimited",
+        _UNTYPED,
+    }
+)
+"""What says nothing of the order itself; untyped, where its status is passing."""
+
 
 def fold(  # noqa: PLR0911 -- one arm an outcome
     job: IssueJob, effect: Effect, outcome: Outcome, view: View, moment: Moment
@@ -51,6 +66,9 @@ def fold(  # noqa: PLR0911 -- one arm an outcome
             return entered(job, KeyMade(key=job.phase.key))
         case OrderSeen():
             return _order_seen(job, outcome, view, moment)
+        case OrderNotFound() if not job.crashes:
+            # The lost answer was counted as a failure already, and waited for.
+            return entered(job, job.phase)
         case OrderNotFound():
             lost = "the answer to newOrder was lost and the ca does not list the order"
             return _over(job, "acme.order-lost", lost, view, moment)
@@ -179,7 +197,7 @@ def _failed(
 ) -> IssueJob:
     """Keep what can be continued, and begin again what cannot."""
     match effect, failure.kind:
-        case _, "transport":
+        case _ if _is_lost(effect, failure):
             # It may have arrived: the intent stays, so that it is looked for first.
             return replace(_back_off(job, failure, view, moment), intent=effect.name)
         case Finalize(), "acme:orderNotReady":
@@ -193,16 +211,30 @@ def _failed(
             return _order_over(job, failure, view, moment)
 
 
+def _is_lost(effect: Effect, failure: Failure) -> bool:
+    """Tell whether nobody knows what became of a request.
+
+    No answer came, or that of something in between; an order was made and its answer
+    cannot be used; or the look for such an order did not get that far.
+    """
+    unclear = failure.kind in {"transport", _UNTYPED} and _is_passing(failure)
+    match effect:
+        case CreateOrder():
+            return unclear or failure.kind == "acme.protocol"
+        case FindOrder():
+            return _continues(failure)
+        case _:
+            return unclear
+
+
 def _continues(failure: Failure) -> bool:
     """Tell whether the order survives this failure: it is ours, or passing."""
     ours = not failure.kind.startswith(("acme:", "acme.", "pki."))
-    passing = failure.kind in {
-        "acme.protocol",
-        "acme:badNonce",
-        "acme:serverInternal",
-        "acme:rateLimited",
-    }
-    return ours or passing
+    return ours or (failure.kind in _PASSING and _is_passing(failure))
+
+
+def _is_passing(failure: Failure) -> bool:
+    return failure.disposition is not Disposition.NEEDS_OPERATOR
 
 
 def _over(

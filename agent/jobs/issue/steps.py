@@ -35,7 +35,9 @@ def next_step(job: IssueJob, view: View, now: datetime) -> Do[Effect] | Wait:
     if job.not_before is not None and now < job.not_before:
         return Wait(until=job.not_before, reason=_why_waiting(job))
     if not view.account_ready and not isinstance(job.phase, KeyChosen):
-        return Wait(until=None, reason=view.account_reason)
+        at = view.account_at
+        until = at if at is not None and at > now else None
+        return Wait(until=until, reason=view.account_reason)
     return Do(_effect(job))
 
 
