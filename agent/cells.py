@@ -12,7 +12,7 @@ from agent.errors import AgentError
 from agent.events import Event, narrate, narrate_account
 from agent.jobs.lifecycle import account_found_running, found_running
 from agent.records.certificate import CertificateRecord
-from agent.records.codec import R, Record
+from agent.records.codec import R, Record, RecordError
 from agent.records.keys import PinRecord
 from agent.records.others import AccountRecord, TokenRecord
 
@@ -172,6 +172,14 @@ class PinLedger:
         """Make it durable; C_Login waits for this.
 
         Raises:
+            RecordError: What was remembered cannot be read: a PIN that the token has
+                refused would be tried again.
             StoreError: It is not durable: C_Login must not be called.
         """
+        reason = self._cells.quarantined.get(f"token {token}")
+        if reason is not None:
+            raise RecordError(
+                f"the pin of token {token} is not tried: {reason}",
+                hint="restore the record, or remove it to try the pin again",
+            )
         self._cells.token(token).change(lambda _: TokenRecord(name=token, pin=record))

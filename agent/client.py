@@ -195,6 +195,8 @@ class AcmeClient:
         response = await self._exchange(Request(method="HEAD", url=url), "newNonce")
         nonce = replay_nonce(response.headers.get("replay-nonce"))
         if nonce is None:
+            # Its status and Retry-After say more than that a header is missing.
+            self._checked(response, url)
             raise ProtocolError("the ca gave no usable nonce")
         return nonce
 

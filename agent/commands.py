@@ -1,6 +1,7 @@
 """What operators ask of the running daemon; satisfies the port of `agent.control`."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -13,9 +14,12 @@ from agent.errors import AgentError
 from agent.keys.store import Keys
 from agent.manager import Manager
 from agent.records.certificate import CertificateRecord, EndpointRecord
+from agent.records.job import Job
+from agent.records.others import AccountRecord
 from agent.vitals import Vitals
 
 Answer = dict[str, object]
+P = TypeVar("P")
 
 
 class CommandError(AgentError):
@@ -74,6 +78,8 @@ class Commands:
         if verb not in edits:
             raise CommandError(f"{verb} is not possible in this version")
         self._cell(name).change(edits[verb])
+        if verb == "renew":
+            self._hurry_account(name)
         self._manager.touch()
         return {"name": name, "done": verb}
 
@@ -82,14 +88,24 @@ class Commands:
             raise CommandError(
                 f"{record.name} is held", hint=f"nfcertd release {record.name} first"
             )
-        job = record.issue
-        if job is not None and not job.running:
-            # One is under way: it is not repeated, only tried at once, unless the CA
-            # asked for patience.
-            asked = job.failure is not None and job.failure.retry_at is not None
-            kept = job.not_before if asked else None
-            return replace(record, issue=replace(job, not_before=kept))
+        if record.issue is not None and not record.issue.running:
+            # One is under way: it is not repeated, only tried at once.
+            return replace(record, issue=_hurried(record.issue))
         return replace(record, renew_asked=self._clock.now())
+
+    def _hurry_account(self, certificate: str) -> None:
+        """Let the account that a certificate waits for be tried at once as well."""
+        account = self._manager.contexts()[certificate].account
+        if account is None:
+            return
+
+        def edit(record: AccountRecord) -> AccountRecord:
+            job = record.register
+            if job is None or job.running:
+                return record
+            return replace(record, register=_hurried(job))
+
+        self._cells.accounts[account.name].change(edit)
 
     def _acknowledge(self, record: CertificateRecord) -> CertificateRecord:
         """Accept on an operator's word what could not be proven over the wire."""
@@ -108,6 +124,9 @@ class Commands:
         return replace(record, endpoints=known)
 
     def _cell(self, name: str) -> Cell[CertificateRecord]:
+        reason = self._cells.quarantined.get(f"certificate {name}")
+        if reason is not None:
+            raise CommandError(f"{name} is in quarantine: {reason}")
         cell = self._cells.certificates.get(name)
         if cell is None or name not in self._manager.contexts():
             known = ", ".join(sorted(self._manager.contexts())) or "none"
@@ -149,8 +168,27 @@ class Commands:
         return _built(self._vitals.status().config)
 
 
+def _hurried(job: Job[P]) -> Job[P]:
+    """Return a job without its wait, unless the CA asked for patience."""
+    asked = job.failure is not None and job.failure.retry_at is not None
+    return _pardoned(job if asked else replace(job, not_before=None))
+
+
+def _pardoned(job: Job[P]) -> Job[P]:
+    """Return a job out of quarantine: an operator says that it may be tried again."""
+    return replace(job, crashes=0, crashed_in="")
+
+
 def _release(record: CertificateRecord) -> CertificateRecord:
-    return replace(record, held=False, released=record.publication_count)
+    issue = record.issue
+    return replace(
+        record,
+        held=False,
+        released=record.publication_count,
+        issue=None if issue is None else _pardoned(issue),
+        deploy={name: _pardoned(job) for name, job in record.deploy.items()},
+        retire={name: _pardoned(job) for name, job in record.retire.items()},
+    )
 
 
 def _unserved(endpoint: EndpointRecord, newest: int) -> bool:

@@ -72,6 +72,11 @@ def _issuance(before: CertificateRecord, after: CertificateRecord) -> Iterator[E
     current = after.current
     if current is None or before.publication_count == after.publication_count:
         return
+    known = before.current
+    if known is not None and known.fingerprint == current.fingerprint:
+        text = f"certificate {current.serial} published again, its files have changed"
+        yield Event(subject=after.name, kind="certificate.republished", text=text)
+        return
     yield Event(
         subject=after.name,
         kind="certificate.issued",

@@ -37,7 +37,8 @@ MAX_LINE: Final = 2048
 MAX_HEADERS: Final = 48
 """Header fields of one request."""
 
-_BACKLOG: Final = 32
+_BACKLOG: Final = 128
+"""As systemd's socket units: listening again with less would shrink theirs."""
 
 
 class ListenError(AgentError):

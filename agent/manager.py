@@ -5,7 +5,7 @@ one place; exactly one place sleeps until it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
@@ -17,6 +17,7 @@ from agent.config.model import Certificate, Config
 from agent.errors import AgentError
 from agent.jobs import register
 from agent.jobs.context import Context
+from agent.jobs.lifecycle import is_suspect
 from agent.jobs.reconcile import choose_key, next_change, reconcile
 from agent.jobs.step import Moment, Wait
 from agent.records.certificate import Slot, jobs
@@ -169,12 +170,26 @@ class Manager:
             wake = self._reconcile(now)
         except AgentError as error:
             return self._store_broke(error, now)
-        for place, until in self._due(now):
-            if until is None and self._admits(place):
-                self._start(group, place)
-            elif until is not None:
+        due = self._due(now)
+        alone = self._alone(place for place, until in due if until is None)
+        for place, until in due:
+            if until is not None:
                 wake = min(wake, until)
+            elif self._admits(place, alone):
+                self._start(group, place)
         return wake
+
+    def _alone(self, due: Iterable[Place]) -> Place | None:
+        """Return a job that was under way in a crash: no other may be blamed for it.
+
+        It runs by itself until it has got over the effect, or has crashed too often.
+        """
+        return next(filter(self._is_suspect, (*self._running, *due)), None)
+
+    def _is_suspect(self, place: Place) -> bool:
+        if place.subject == "account":
+            return is_suspect(self._cells.accounts[place.name].record, place.slot)
+        return is_suspect(self._cells.certificates[place.name].record, place.slot)
 
     def _reconcile(self, now: datetime) -> datetime:
         wake = LATEST
@@ -263,15 +278,17 @@ class Manager:
         ]
         return any(f is not None and f.kind == "token.hung" for f in failures)
 
-    def _admits(self, place: Place) -> bool:
+    def _admits(self, place: Place, alone: Place | None) -> bool:
         """Bound what runs at once for one CA; deployments and keys are not held up."""
+        if alone is not None:
+            return place == alone and not self._running
         if place.slot.kind != "issue":
             return True
         ca = ca_of(self._table(place.name))
         busy = sum(
             ca_of(self._table(other.name)) == ca
             for other in self._running
-            if other.slot.kind == "issue" and other.name in self._config.certificate
+            if other.slot.kind == "issue" and self._has(other)
         )
         return busy < MAX_TASKS
 
@@ -307,20 +324,30 @@ class Manager:
 
     def _account_work(self, place: Place) -> AccountWork:
         cell = self._cells.accounts[place.name]
-        return AccountWork(cell, self._performer, self._moment)
+        return AccountWork(
+            cell,
+            self._performer,
+            wanted=lambda: place.name in self._config.account,
+            moment=self._moment,
+        )
 
     def _certificate_work(self, place: Place) -> CertificateWork:
         return CertificateWork(
             self._cells.certificates[place.name],
             place.slot,
             self._performer,
-            context=lambda: self._context(place.name),
+            context=lambda: self._context(place.name) if self._has(place) else None,
             moment=self._moment,
-            account=self._account_cell(place.name),
+            account=self._account_cell(place),
         )
 
-    def _account_cell(self, certificate: str) -> Cell[AccountRecord] | None:
-        name = account_of(self._config, self._table(certificate))
+    def _has(self, place: Place) -> bool:
+        return place.name in self._config.certificate
+
+    def _account_cell(self, place: Place) -> Cell[AccountRecord] | None:
+        if not self._has(place):
+            return None
+        name = account_of(self._config, self._table(place.name))
         return self._cells.accounts.get(name)
 
     def _context(self, name: str) -> Context:

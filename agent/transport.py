@@ -159,7 +159,10 @@ class HttpsTransport:
             await self.aclose()
 
     def _check(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise RefusedUrlError("the ca named a url that is none") from error
         if parts.scheme != "https":
             raise RefusedUrlError("the ca named a url that is not https")
         if parts.netloc.lower() not in self._peer.hosts:
@@ -182,7 +185,7 @@ def _tls(roots: str | None) -> ssl.SSLContext:
             context.load_default_certs()
         else:
             context.load_verify_locations(cadata=roots)
-    except ssl.SSLError as error:
+    except (ssl.SSLError, ValueError) as error:
         raise RefusedUrlError("the ca's roots hold no usable certificate") from error
     return context
 

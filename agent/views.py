@@ -257,7 +257,7 @@ def _state(
     deployed: bool,
 ) -> State:
     current = record.current
-    quarantined = any("quarantined" in slug for slug in record.alarms)
+    quarantined = any(slug.endswith("-quarantined") for slug in record.alarms)
     checks = (
         (context is None, State.UNMANAGED),
         (quarantined, State.QUARANTINED),

@@ -185,6 +185,7 @@ class Vitals:
         found = [
             alarm
             for name, cell in sorted(self._cells.certificates.items())
+            if name in self._loading.config.certificate
             for alarm in alarm_views(name, cell.record.alarms)
         ]
         for name, account in sorted(self._cells.accounts.items()):

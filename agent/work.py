@@ -50,25 +50,31 @@ class CertificateWork:
         slot: Slot,
         performer: Performer,
         *,
-        context: Callable[[], Context],
+        context: Callable[[], Context | None],
         moment: Callable[[], Moment],
         account: Cell[AccountRecord] | None,
     ) -> None:
-        """Bind a slot of a cell; the job in it may be replaced meanwhile."""
+        """Bind a slot of a cell; the job in it may be replaced meanwhile.
+
+        `context` returns None once the certificate is no longer configured.
+        """
         self._cell = cell
         self._slot = slot
         self._performer = performer
-        self._context = context
+        self._current_context = context
+        self._known_context: Context | None = None
         self._moment = moment
         self._account = account
         self._job = ""
 
     def next(self, now: datetime) -> Do[certificate.Effect] | Wait | None:
-        """Return the next step; None where the job is over."""
+        """Return the next step; None where the job is over, or no longer wanted."""
         record = self._cell.record
-        if self._slot not in jobs(record):
+        context = self._current_context()
+        if self._slot not in jobs(record) or context is None:
             return None
-        return certificate.next_step(record, self._slot, self._context(), now)
+        self._known_context = context
+        return certificate.next_step(record, self._slot, context, now)
 
     def begin(self, effect: certificate.Effect) -> None:
         """Make the intent durable."""
@@ -112,6 +118,13 @@ class CertificateWork:
             case _:
                 pass
 
+    def _context(self) -> Context:
+        """Return the context; the last one where a reload has removed the table."""
+        context = self._current_context() or self._known_context
+        if context is None:
+            raise LookupError(self._cell.record.name)
+        return context
+
     def interrupt(self) -> None:
         """Note durably that a shutdown, not a crash, cut the effect short."""
         if self._slot in jobs(self._cell.record):
@@ -125,21 +138,30 @@ class AccountWork:
         self,
         cell: Cell[AccountRecord],
         performer: Performer,
+        *,
+        wanted: Callable[[], bool],
         moment: Callable[[], Moment],
     ) -> None:
-        """Bind a cell."""
+        """Bind a cell; the job in it may be replaced meanwhile.
+
+        `wanted` tells whether the account is configured still.
+        """
         self._cell = cell
         self._performer = performer
+        self._wanted = wanted
         self._moment = moment
+        self._job = ""
 
     def next(self, now: datetime) -> Do[register.Effect] | Wait | None:
-        """Return the next step; None where the account is registered."""
-        if self._cell.record.register is None:
+        """Return the next step; None where the account is registered or unwanted."""
+        if self._cell.record.register is None or not self._wanted():
             return None
         return register.next_step(self._cell.record, now)
 
     def begin(self, effect: register.Effect) -> None:
         """Make the intent durable."""
+        job = self._cell.record.register
+        self._job = "" if job is None else job.id
         self._edit_job(lambda job: begun(job, effect.name))
 
     async def perform(self, effect: register.Effect) -> register.Outcome:
@@ -147,9 +169,15 @@ class AccountWork:
         return await self._performer.for_account(self._cell.record, effect)
 
     def fold(self, effect: register.Effect, outcome: register.Outcome) -> None:  # noqa: ARG002 -- the outcome says it all
-        """Write down durably what came of it."""
+        """Write down durably what came of it, unless the job was replaced meanwhile."""
         moment = self._moment()
-        self._cell.change(lambda record: register.fold(record, outcome, moment))
+
+        def edit(record: AccountRecord) -> AccountRecord:
+            if record.register is None or record.register.id != self._job:
+                return record
+            return register.fold(record, outcome, moment)
+
+        self._cell.change(edit)
 
     def interrupt(self) -> None:
         """Note durably that a shutdown, not a crash, cut the effect short."""

@@ -78,16 +78,20 @@ class Workshop:
         self._tools = tools
         self._config = Config()
         self._benches: dict[str, _Bench] = {}
+        self._replaced: list[_Bench] = []
         self._deploy = DeployProcedure(
             tools.publisher, tools.signaller, tools.prober, tools.clock
         )
 
     def configure(self, config: Config) -> None:
-        """Take a new configuration; CAs whose table is unchanged keep their clients."""
+        """Take a new configuration; CAs whose table is unchanged keep their clients.
+
+        What is under way at the others ends as it began, and is cleared away later.
+        """
         self._config = config
         for name in list(self._benches):
             if config.ca.get(name) != self._benches[name].table:
-                del self._benches[name]
+                self._replaced.append(self._benches.pop(name))
 
     async def for_certificate(
         self,
@@ -143,17 +147,24 @@ class Workshop:
             record.issue.phase, Answering
         )
         if not answering:
-            for bench in self._benches.values():
+            for bench in [*self._benches.values(), *self._replaced]:
                 await bench.issue.finished(record.name)
 
     async def rest(self) -> None:
-        """Close idle connections."""
+        """Close idle connections; nothing is under way."""
+        await self._clear_away()
         for bench in self._benches.values():
             await bench.client.rest()
 
     async def aclose(self) -> None:
         """Take down everything presented and close every connection."""
-        for bench in self._benches.values():
+        self._replaced += self._benches.values()
+        self._benches.clear()
+        await self._clear_away()
+
+    async def _clear_away(self) -> None:
+        while self._replaced:
+            bench = self._replaced.pop()
             await bench.issue.aclose()
             await bench.client.rest()
 
@@ -191,12 +202,20 @@ class Workshop:
         return certificate.kept(record, context, self._tools.clock.now())
 
     async def _bench(self, name: str) -> _Bench:
+        if name in self._benches:
+            return self._benches[name]
+        table = self._config.ca[name]
+        roots = None
+        if table.roots != "system":
+            data = await asyncio.to_thread(read_bounded, Path(table.roots))
+            # Around the certificates stand names, not always in ASCII.
+            roots = data.decode("ascii", "ignore")
+        if self._config.ca.get(name) != table:
+            bench = self._equip(name, table, roots)
+            self._replaced.append(bench)
+            return bench
         if name not in self._benches:
-            table = self._config.ca[name]
-            roots = None
-            if table.roots != "system":
-                data = await asyncio.to_thread(read_bounded, Path(table.roots))
-                roots = data.decode("ascii", "replace")
+            # Another job may have been faster while the file was read.
             self._benches[name] = self._equip(name, table, roots)
         return self._benches[name]
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from agent.acme.problem import Problem
+from agent.acme.problem import Problem, printable
 from agent.errors import AgentError
 
 
@@ -35,7 +35,7 @@ class ProblemError(AgentError):
         super().__init__(
             f"the ca refused: {problem.describe()} (http status {status})",
             retry_at=retry_at,
-            hint=f"see {problem.instance}" if problem.instance else "",
+            hint=f"see {printable(problem.instance)}" if problem.instance else "",
         )
         self.problem = problem
         self.status = status

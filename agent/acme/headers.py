@@ -14,7 +14,8 @@ MAX_RETRY: Final = timedelta(days=400)
 def retry_after(value: str | None, now: datetime) -> datetime | None:
     """Return the instant that a Retry-After header names (RFC 9110 section 10.2.3).
 
-    Both forms are read; an instant in the past is `now`; rubbish is None.
+    Both forms are read; an instant in the past is `now`; rubbish is None. The result is
+    UTC, whatever zone the header names.
     """
     if value is None:
         return None
@@ -27,7 +28,7 @@ def retry_after(value: str | None, now: datetime) -> datetime | None:
         return None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-    return min(max(instant, now), now + MAX_RETRY)
+    return min(max(instant, now), now + MAX_RETRY).astimezone(UTC)
 
 
 def replay_nonce(value: str | None) -> str | None:

@@ -14,7 +14,9 @@ import msgspec
 from agent.acme.errors import ProtocolError
 from agent.acme.problem import Identifier, Problem, printable
 
-Url = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^https://[!-~]+$")]
+Url = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^https://[!-~]+\Z")]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""RFC 3339 with its offset; one without could not be compared with our clock."""
 Status = Annotated[str, msgspec.Meta(max_length=64)]
 MAX_IDENTIFIERS: Final = 100
 Resource = TypeVar("Resource")
@@ -63,7 +65,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     identifier: Identifier
     status: Status
     challenges: Annotated[tuple[Challenge, ...], msgspec.Meta(max_length=50)] = ()
-    expires: datetime | None = None
+    expires: Instant | None = None
     wildcard: bool = False
 
 
@@ -78,7 +80,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     authorizations: Annotated[
         tuple[Url, ...], msgspec.Meta(max_length=MAX_IDENTIFIERS)
     ] = ()
-    expires: datetime | None = None
+    expires: Instant | None = None
     certificate: Url | None = None
     error: Problem | None = None
 
@@ -97,7 +99,7 @@ def decode(body: bytes, kind: type[Resource], what: str) -> Resource:
     """
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         reason = printable(str(error), 200)
         raise ProtocolError(f"the ca sent an unusable {what}: {reason}") from error
     except RecursionError as error:

@@ -62,9 +62,19 @@ async def _ask(
         return await ask(runtime / STATUS_SOCKET, verb, arguments)
     except UnreachableError as error:
         # An administrator need not be in the readers' group as well.
-        if not isinstance(error.__cause__, PermissionError):
+        if not _forbidden(error):
             raise
-        return await ask(runtime / CONTROL_SOCKET, verb, arguments)
+        try:
+            return await ask(runtime / CONTROL_SOCKET, verb, arguments)
+        except UnreachableError as second:
+            if not _forbidden(second):
+                raise
+        # Who may use neither is told of the one that readers are meant to use.
+        raise
+
+
+def _forbidden(error: UnreachableError) -> bool:
+    return isinstance(error.__cause__, PermissionError)
 
 
 def add_certificate(parser: argparse.ArgumentParser) -> None:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from agent.config.model import (
     Account,
+    Ca,
     Certificate,
     Config,
     Endpoint,
     Key,
     Reload,
     Token,
+    Verify,
 )
-from agent.config.units import duration
+from agent.config.units import LONGEST, duration
 from agent.pki.uri import UriError, object_uri, token_uri
 from agent.records.keys import FILE_STORE
 
@@ -52,10 +54,13 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"token.{FILE_STORE}: this name is taken by software keys"
     for name, token in config.token.items():
         yield from _token(f"token.{name}", token)
+    for name, ca in config.ca.items():
+        yield from _authority(f"ca.{name}", ca)
     for name, account in config.account.items():
         yield from _account(config, f"account.{name}", account)
     for name, certificate in config.certificate.items():
         yield from _certificate(config, f"certificate.{name}", certificate)
+    yield from _adopted_twice(config)
 
 
 def _agent(config: Config) -> Iterator[str]:
@@ -64,9 +69,17 @@ def _agent(config: Config) -> Iterator[str]:
     for address in config.http01.listen:
         if address != "systemd" and not _is_address(address):
             yield f"http-01.listen: {address} is not an address with a port"
+    if not config.http01.listen and config.http01.webroot is None:
+        yield "http-01: give an address to listen on, or a webroot"
     for field in ("state", "runtime"):
         if not getattr(config.agent, field).startswith("/"):
             yield f"agent.{field}: not an absolute path"
+
+
+def _authority(path: str, ca: Ca) -> Iterator[str]:
+    yield from _positive(f"{path}.timeout", ca.timeout)
+    if not re.match(r"https://[^\s/?#@]+", ca.directory):
+        yield f"{path}.directory: names no host"
 
 
 def _account(config: Config, path: str, account: Account) -> Iterator[str]:
@@ -98,6 +111,7 @@ def _adopt(path: str, key: Key) -> Iterator[str]:
 
 def _token(path: str, token: Token) -> Iterator[str]:
     yield from _positive(f"{path}.deadline", token.deadline)
+    yield from _bounded(f"{path}.hung_limit", token.hung_limit)
     try:
         token_uri(token.token)
     except UriError as error:
@@ -108,6 +122,7 @@ def _certificate(config: Config, path: str, certificate: Certificate) -> Iterato
     yield from _names(path, certificate.names)
     yield from _key(config, f"{path}.key", certificate.key)
     yield from _ca(config, path, certificate)
+    yield from _bounded(f"{path}.grace", certificate.grace)
     if certificate.key.adopt is not None and certificate.key.rotate != "never":
         yield f'{path}.key.adopt: an adopted key needs rotate = "never"'
     names = [endpoint.name for endpoint in certificate.endpoint]
@@ -115,6 +130,22 @@ def _certificate(config: Config, path: str, certificate: Certificate) -> Iterato
         yield f"{path}.endpoint: give each endpoint a name of its own"
     for index, endpoint in enumerate(certificate.endpoint):
         yield from _endpoint(f"{path}.endpoint[{index}]", certificate, endpoint)
+
+
+def _adopted_twice(config: Config) -> Iterator[str]:
+    """An account's key belongs to it alone (RFC 8555 section 11.1)."""
+    users: dict[tuple[str | None, str], str] = {}
+    for name, account in config.account.items():
+        if (adopt := account.key.adopt) is not None:
+            path = f"account.{name}.key.adopt"
+            other = users.setdefault((account.key.token, adopt), path)
+            if other != path:
+                yield f"{path}: is the key of {other}"
+    for name, certificate in config.certificate.items():
+        key = certificate.key
+        if key.adopt is not None and (key.token, key.adopt) in users:
+            path = f"certificate.{name}.key.adopt"
+            yield f"{path}: is the key of {users[key.token, key.adopt]}"
 
 
 def _ca(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
@@ -136,12 +167,11 @@ def _names(path: str, names: Sequence[str]) -> Iterator[str]:
     if len(set(names)) != len(names):
         yield f"{path}.names: a name stands twice"
     for name in names:
-        labels = name.split(".")
         if name.startswith("*."):
             yield f"{path}.names: {name} is a wildcard, which http-01 cannot prove"
         elif _is_ip(name):
             yield f"{path}.names: {name} is an address; this version orders dns names"
-        elif len(name) > MAX_NAME or not all(_LABEL.fullmatch(x) for x in labels):
+        elif not _is_dns(name):
             yield f"{path}.names: {name} is not a lower-case dns name in a-labels"
 
 
@@ -149,14 +179,22 @@ def _endpoint(path: str, certificate: Certificate, endpoint: Endpoint) -> Iterat
     if endpoint.reload is not None:
         yield from _reload(f"{path}.reload", endpoint.reload)
     if endpoint.verify is not None:
-        yield from _positive(f"{path}.verify.within", endpoint.verify.within)
-        for address in endpoint.verify.addresses:
-            if not _is_target(address):
-                yield f"{path}.verify.connect: {address} has no host and port"
+        yield from _verify(f"{path}.verify", endpoint.verify)
     if endpoint.key_reference == "fixed-uri" and certificate.key.rotate != "never":
         yield f'{path}.key_reference: fixed-uri needs key.rotate = "never"'
     if endpoint.template != "nginx" and certificate.key.file:
         yield f"{path}.template: {endpoint.template} is for keys in a token"
+
+
+def _verify(path: str, verify: Verify) -> Iterator[str]:
+    yield from _positive(f"{path}.within", verify.within)
+    if verify.server_name is not None and not _is_dns(verify.server_name.lower()):
+        yield f"{path}.server_name: {verify.server_name} is not a dns name"
+    if not verify.addresses:
+        yield f"{path}.connect: name at least one address"
+    for address in verify.addresses:
+        if not _is_target(address):
+            yield f"{path}.connect: {address} has no host and port"
 
 
 def _reload(path: str, reload: Reload) -> Iterator[str]:
@@ -175,16 +213,30 @@ def _known(path: str, name: str, table: object) -> Iterator[str]:
 def _positive(path: str, text: str) -> Iterator[str]:
     if not duration(text):
         yield f"{path}: must be longer than nothing"
+    yield from _bounded(path, text)
+
+
+def _bounded(path: str, text: str) -> Iterator[str]:
+    if duration(text) >= LONGEST:
+        yield f"{path}: must be shorter than a century"
+
+
+def _is_dns(name: str) -> bool:
+    labels = name.split(".")
+    return len(name) <= MAX_NAME and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def _is_address(text: str) -> bool:
     host, _, port = text.rpartition(":")
-    return _is_ip(host.strip("[]")) and _is_port(port)
+    bracketed = re.fullmatch(r"\[(.*:.*)\]", host)
+    literal = bracketed.group(1) if bracketed else host
+    return _is_ip(literal) and (":" in host) == bool(bracketed) and _is_port(port)
 
 
 def _is_target(text: str) -> bool:
     host, _, port = text.rpartition(":")
-    return bool(host) and not re.search(r"\s", host) and _is_port(port)
+    plain = not re.search(r"[\s\[\]:]", host) and host
+    return bool(_is_address(text) or plain) and _is_port(port)
 
 
 def _is_port(text: str) -> bool:

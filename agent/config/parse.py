@@ -22,6 +22,10 @@ TABLES: Final[Mapping[str, type[Section]]] = {
 }
 
 
+MAX_DEPTH: Final = 20
+"""Tables within tables; no setting stands half as deep."""
+
+
 class Source(NamedTuple):
     """One file of the configuration."""
 
@@ -39,8 +43,10 @@ def parse(sources: Sequence[Source]) -> Config:
         ConfigError: Every problem, each with its path in the tree.
     """
     tree = _merge(sources)
-    kind = msgspec.inspect.type_info(Config)
-    unknown = list(unknown_keys(tree, kind, ""))
+    strange = list(_strange_characters(tree, ""))
+    if strange:
+        raise ConfigError(strange)
+    unknown = list(unknown_keys(tree, msgspec.inspect.type_info(Config)))
     if unknown:
         raise ConfigError(unknown)
     wrong = list(_wrong_values(tree))
@@ -56,6 +62,29 @@ def parse(sources: Sequence[Source]) -> Config:
 def schema() -> dict[str, object]:
     """Return the JSON schema of the configuration, for editors."""
     return msgspec.json.schema(Config)
+
+
+def _strange_characters(tree: object, path: str) -> Iterator[str]:
+    """Yield a clause for every text that would not stay on its line.
+
+    What is configured goes into snippets, labels, URLs and logs; none of it needs a
+    control character.
+    """
+    match tree:
+        case str() if not tree.isprintable():
+            yield f"{path}: holds a control character"
+        case dict():
+            for key, value in tree.items():
+                if not key.isprintable():
+                    yield f"{path or 'the top'}: a key holds a control character"
+                else:
+                    here = f"{path}.{key}" if path else key
+                    yield from _strange_characters(value, here)
+        case list():
+            for index, value in enumerate(tree):
+                yield from _strange_characters(value, f"{path}[{index}]")
+        case _:
+            return
 
 
 def _wrong_values(tree: Tree) -> Iterator[str]:
@@ -97,9 +126,28 @@ def _merge(sources: Sequence[Source]) -> Tree:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError([f"{source.name}: not toml: {error}"]) from error
         except RecursionError as error:
-            raise ConfigError([f"{source.name}: nested too deeply"]) from error
+            raise _too_deep(source) from error
+        if not _is_shallow(tree):
+            raise _too_deep(source)
         _merge_into(merged, tree, source.name, "")
     return merged
+
+
+def _too_deep(source: Source) -> ConfigError:
+    return ConfigError([f"{source.name}: nested too deeply"])
+
+
+def _is_shallow(tree: object) -> bool:
+    """Tell whether a tree is one that may be walked by recursion."""
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for value in level
+            if isinstance(value, dict | list)
+            for child in (value.values() if isinstance(value, dict) else value)
+        ]
+    return not level
 
 
 def _merge_into(target: Tree, tree: Tree, file: str, path: str) -> None:
@@ -130,5 +178,9 @@ def _word(message: str, table: str) -> str:
     )
     pattern = re.search(r"regex '(.*)'", text, re.DOTALL)
     if pattern:
-        return f"{path}: does not have the form {pattern.group(1)}"
+        # The pattern stands there as `repr` writes it.
+        shown = pattern.group(1).replace("\\\\", "\\")
+        return f"{path}: does not have the form {shown}"
+    # TOML has no null: that a setting may be left out is no news to who wrote it.
+    text = text.replace(" | null", "")
     return f"{path}: {text[0].lower()}{text[1:]}"

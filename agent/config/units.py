@@ -18,6 +18,9 @@ NAME_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,62}$"
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 """What a table may be called: it becomes a file name, a label and a metric."""
 
+LONGEST: Final = timedelta(days=36525)
+"""A century: what is longer is a mistake, and would not fit into a date."""
+
 _UNITS: Final = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
@@ -26,16 +29,20 @@ _UNITS: Final = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+_TICK: Final = timedelta(microseconds=1)
+MAX_DIGITS: Final = 100
+"""Characters of a duration; a longer one is not worth adding up."""
 _PART: Final = re.compile(r"(\d+)(ms|s|m|h|d|w)")
 
 
 def duration(text: Duration) -> timedelta:
-    """Return the span that a checked duration text names.
+    """Return the span that a checked duration text names; `LONGEST` where it is more.
 
     >>> duration("1h30m")
     datetime.timedelta(seconds=5400)
     """
-    return sum(
-        (int(number) * _UNITS[unit] for number, unit in _PART.findall(text)),
-        start=timedelta(),
-    )
+    if len(text) > MAX_DIGITS:
+        return LONGEST
+    parts = [(int(number), _UNITS[unit]) for number, unit in _PART.findall(text)]
+    microseconds = sum(n * (unit // _TICK) for n, unit in parts)
+    return min(microseconds, LONGEST // _TICK) * _TICK

@@ -23,42 +23,49 @@ RESERVED: Final = frozenset(
 """Names that later versions will use; refused with that reason until they do."""
 
 
-def unknown_keys(tree: object, kind: msgspec.inspect.Type, path: str) -> Iterator[str]:
-    """Yield a clause for every key of a TOML tree that its type does not have."""
+def unknown_keys(
+    tree: object, kind: msgspec.inspect.Type, path: str = "", shape: str = ""
+) -> Iterator[str]:
+    """Yield a clause for every key of a TOML tree that its type does not have.
+
+    Args:
+        tree: A value of the tree.
+        kind: What it should be.
+        path: Where it stands.
+        shape: The same with the operator's own names replaced by a star.
+    """
     match kind, tree:
         case msgspec.inspect.StructType(), Mapping():
-            yield from _in_struct(tree, kind, path)
+            yield from _in_struct(tree, kind, path, shape)
         case msgspec.inspect.DictType(value_type=value), Mapping():
             for key, child in tree.items():
-                yield from unknown_keys(child, value, _join(path, key))
+                here = _join(path, key)
+                yield from unknown_keys(child, value, here, _join(shape, "*"))
         case msgspec.inspect.VarTupleType(item_type=item), list():
             for index, child in enumerate(tree):
-                yield from unknown_keys(child, item, f"{path}[{index}]")
+                yield from unknown_keys(child, item, f"{path}[{index}]", shape)
         case msgspec.inspect.UnionType(types=types), _:
             for option in types:
-                yield from unknown_keys(tree, option, path)
+                yield from unknown_keys(tree, option, path, shape)
         case _:
             return
 
 
 def _in_struct(
-    tree: Mapping[str, object], kind: msgspec.inspect.StructType, path: str
+    tree: Mapping[str, object],
+    kind: msgspec.inspect.StructType,
+    path: str,
+    shape: str,
 ) -> Iterator[str]:
     fields = {field.encode_name: field.type for field in kind.fields}
     for key, child in tree.items():
         here = _join(path, key)
         if key in fields:
-            yield from unknown_keys(child, fields[key], here)
-        elif _pattern(here) in RESERVED:
+            yield from unknown_keys(child, fields[key], here, _join(shape, key))
+        elif _join(shape, key) in RESERVED:
             yield f"{here}: reserved for a later version, this one cannot do it"
         else:
             yield f"{here}: unknown key{_nearest(key, list(fields))}"
-
-
-def _pattern(path: str) -> str:
-    """Return a path with the operator's own names replaced by a star."""
-    parts = path.split(".")
-    return ".".join([parts[0], "*", *parts[2:]]) if len(parts) > 2 else path  # noqa: PLR2004 -- table, name, key
 
 
 def _nearest(key: str, known: Sequence[str]) -> str:

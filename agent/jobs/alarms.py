@@ -6,6 +6,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from agent.jobs.context import Context
+from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.records.certificate import AnyJob, CertificateRecord, jobs
 from agent.records.job import Alarm, Disposition, Severity
 from agent.records.keys import PinStatus
@@ -14,7 +15,6 @@ from agent.renewal.plan import plan
 
 PATIENCE = 3
 """Failures in a row after which a job is an alarm, whatever its disposition."""
-QUARANTINE_AFTER = 3
 
 
 def with_alarms(
@@ -51,11 +51,12 @@ def _called_for(
 
 
 def account_alarms(record: AccountRecord) -> dict[str, Alarm]:
-    """Return the alarms of an account, each since its job's last failure."""
+    """Return the alarms of an account, each since its job's last failure or begin."""
     job = record.register
-    if job is None or job.failure is None:
+    if job is None:
         return {}
-    return dict(_of_job("register", job, job.failure.at))
+    since = job.created if job.failure is None else job.failure.at
+    return dict(_of_job("register", job, since))
 
 
 def token_alarms(record: TokenRecord, now: datetime) -> dict[str, Alarm]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from agent.jobs import deploy, retire
 from agent.jobs.context import Context
+from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue import steps
 from agent.jobs.issue.fold import fold as fold_issue
@@ -26,14 +27,16 @@ from agent.records.certificate import (
     Slot,
     jobs,
 )
+from agent.records.job import Disposition
 from agent.records.keys import KeyRecord, KeyState
 from agent.records.phases import Stage
+from agent.renewal.backoff import AWAITED
 from agent.renewal.plan import plan
 
 Effect = issue.Effect | deploy.Effect | retire.Effect
 Outcome = issue.Outcome | deploy.Outcome | retire.Outcome
-QUARANTINE_AFTER = 3
-"""Crashes of the process in one job after which the job is left alone."""
+HASTE = 16
+"""In an emergency our own back-off is shortened to this part of itself."""
 
 
 def next_step(
@@ -61,25 +64,32 @@ def _next_issue(
 ) -> Do[Effect] | Wait:
     if record.held:
         return Wait(until=None, reason="held by an operator")
+    if context.account is None:
+        return Wait(until=None, reason="the record of its account cannot be read")
     view = issue_view(record, context)
     current = record.current
     emergency = (
         current is not None
         and now >= plan(current, context.config.renew_at).emergency_at
     )
-    if emergency and job.failure is not None and job.failure.retry_at is None:
-        # Our own back-off no longer holds; a CA's Retry-After does.
-        job = replace(job, not_before=_sooner(job, now))
+    if emergency:
+        job = replace(job, not_before=_sooner(job))
     step = steps.next_step(job, view, now)
     return Do(step.effect) if isinstance(step, Do) else step
 
 
-def _sooner(job: IssueJob, now: datetime) -> datetime | None:
-    """Return the next attempt in an emergency: a sixteenth of the planned wait."""
-    if job.not_before is None or job.failure is None:
+def _sooner(job: IssueJob) -> datetime | None:
+    """Return the next attempt in an emergency: our own back-off no longer holds.
+
+    A CA's Retry-After does, and so does the pace of polling: neither is a back-off.
+    """
+    failure = job.failure
+    if job.not_before is None or failure is None or job.polls:
         return job.not_before
-    at = job.failure.at + (job.not_before - job.failure.at) / 16
-    return max(at, now) if at > now else at
+    if failure.disposition is Disposition.WAIT_UNTIL or failure.retry_at is not None:
+        return job.not_before
+    wait = max((job.not_before - failure.at) / HASTE, AWAITED)
+    return min(job.not_before, failure.at + wait)
 
 
 def issue_view(record: CertificateRecord, context: Context) -> issue.View:
@@ -116,6 +126,7 @@ def deploy_view(
         watched=endpoint is not None and endpoint.verify is not None,
         fingerprints={p.number: p.issuance.fingerprint for p in record.publications},
         revertible=previous is not None
+        and job.phase.previous != job.phase.publication
         and previous.issuance.key in keys
         and previous.issuance.not_after > now,
         gate=gate,
@@ -194,12 +205,13 @@ def _issued(
     """Turn a checked chain into an issuance, its publication and its deployments."""
     key = record.key(job.phase.key)
     order = getattr(job.phase, "order", None)
+    wanted = record.wanted or context.wanted
     issuance = Issuance(
         fingerprint=chain.fingerprint,
         serial=chain.serial,
-        names=context.config.names,
-        ca=context.ca,
-        directory=context.directory,
+        names=chain.names,
+        ca=wanted.ca,
+        directory=wanted.directory,
         key=key.id,
         order=order.url if order else "",
         not_before=chain.not_before,
@@ -215,6 +227,7 @@ def _issued(
     return replace(
         record,
         issue=None,
+        wanted=None,
         renew_asked=None,
         publications=(*record.publications, publication),
         publication_count=number,

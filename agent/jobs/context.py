@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from agent.config.model import Certificate, Endpoint
 from agent.config.units import duration
+from agent.records.certificate import Wanted
 from agent.records.others import AccountRecord
 
 
@@ -44,6 +45,16 @@ class Context:
         snippets = [(e.name, e.template, e.pin_source or "") for e in self.endpoints]
         rights = (self.config.group or "", *self.config.readers)
         return " ".join([*(part for s in sorted(snippets) for part in s), *rights])
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what an issue job that begins now is begun for."""
+        return Wanted(
+            names=self.config.names,
+            ca=self.ca,
+            directory=self.directory,
+            account="" if self.account is None else self.account.name,
+        )
 
     def endpoint(self, name: str) -> Endpoint | None:
         """Return an endpoint by name; None where it was removed."""

@@ -144,7 +144,7 @@ def _effect(  # noqa: PLR0911 -- one arm a stage
         case Stage.SWAPPED | Stage.REVERT_SWAPPED:
             return Tell()
         case Stage.PROVING:
-            return Watch(view.fingerprints[phase.publication])
+            return Watch(view.fingerprints.get(phase.publication, ""))
         case Stage.PROVEN:
             return Prune()
 
@@ -165,7 +165,10 @@ def fold(
     """Return the job and its endpoint after an effect."""
     match outcome:
         case Failed(failure):
-            return backed_off(job, failure, moment.draw), endpoint
+            after = backed_off(job, failure, moment.draw)
+            if failure.kind == "publication":
+                after = replace(after, phase=_without_directory(job.phase, view))
+            return after, endpoint
         case Looked(sightings):
             phase = replace(job.phase, stage=Stage.BASELINED, baseline=sightings)
             return entered(job, phase), replace(endpoint, sightings=sightings)
@@ -176,6 +179,26 @@ def fold(
             return _unproven(job, sightings, view, moment), seen
         case Performed():
             return _performed(job, endpoint, view, moment)
+
+
+def _without_directory(phase: Deployment, view: View) -> Deployment:
+    """Return where to go on when a publication cannot be written or pointed to.
+
+    A directory that is gone is written again; what cannot be gone back to is left, and
+    the endpoint is told again of what it has.
+    """
+    match phase.stage:
+        case Stage.BASELINED:
+            return replace(phase, stage=Stage.UNPUBLISHED)
+        case Stage.REVERTING:
+            return replace(phase, stage=_told(view))
+        case _:
+            return phase
+
+
+def _told(view: View) -> Stage:
+    """Return the stage in which the endpoint hears of a swap, or sees it by itself."""
+    return Stage.SWAPPED if view.told else Stage.PROVING
 
 
 def verdict(sighting: Sighting, wanted: int, known: Mapping[int, str]) -> Verdict:
@@ -198,7 +221,10 @@ def _performed(  # noqa: PLR0911 -- one arm a stage
             after = Stage.PUBLISHED if view.watched else Stage.BASELINED
             return entered(job, replace(phase, stage=after)), endpoint
         case Stage.BASELINED:
-            swapped = replace(phase, stage=Stage.SWAPPED, previous=endpoint.live)
+            # Back to what was proven: `live` may be at one that never was.
+            last = endpoint.proven or endpoint.live
+            previous = 0 if last == phase.publication else last
+            swapped = replace(phase, stage=Stage.SWAPPED, previous=previous)
             live = replace(endpoint, live=phase.publication)
             if view.told:
                 return entered(job, swapped), live
@@ -249,7 +275,7 @@ def _unproven(
     good_before = {s.address for s in phase.baseline if s.sight is Sight.SERVED}
     dead = {Verdict.BROKEN, Verdict.UNREACHABLE}
     lost = [a for a, v in seen.items() if v in dead and a in good_before]
-    told = Stage.SWAPPED if view.told else Stage.PROVING
+    told = _told(view)
     words = ", ".join(f"{address} {v}" for address, v in seen.items())
     if lost and view.revertible:
         failure = _failure("deploy.reverted", f"reverted, because {words}", moment)
@@ -262,8 +288,12 @@ def _unproven(
     if Verdict.OLD in seen.values():
         failure = _failure("deploy.old", f"still served: {words}", moment)
         return _again(job, replace(phase, stage=told), failure, moment)
+    if lost or Verdict.BROKEN in seen.values():
+        failure = _failure("deploy.broken", f"not served: {words}", moment)
+        return _again(job, replace(phase, stage=told), failure, moment)
+    # It is not running: once it runs, it has read what `live` points to.
     failure = _failure("deploy.down", f"awaited: {words}", moment)
-    after = entered(job, replace(phase, stage=told))
+    after = entered(job, replace(phase, stage=Stage.PROVING))
     at = moment.now + backoff.AWAITED
     return replace(after, not_before=at, failure=failure, failures=job.failures + 1)
 

@@ -1,7 +1,7 @@
 """What happens to a job's envelope, the same for every kind."""
 
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -9,6 +9,8 @@ from agent.records.job import Disposition, Failure, Job
 from agent.renewal import backoff
 
 P = TypeVar("P")
+QUARANTINE_AFTER: Final = 3
+"""Crashes of the process in one job after which the job is left alone."""
 
 
 def entered(job: Job[P], phase: P) -> Job[P]:
@@ -74,6 +76,4 @@ def interrupted(job: Job[P]) -> Job[P]:
 
 def crashed(job: Job[P]) -> Job[P]:
     """Return the job that a start of the process found running."""
-    return replace(
-        job, running=False, crashes=job.crashes + 1, crashed_in=job.intent
-    )
+    return replace(job, running=False, crashes=job.crashes + 1, crashed_in=job.intent)

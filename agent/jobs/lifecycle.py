@@ -50,6 +50,14 @@ def account_found_running(record: AccountRecord) -> AccountRecord:
     return replace(record, register=crashed(record.register))
 
 
+def is_suspect(record: CertificateRecord | AccountRecord, slot: Slot) -> bool:
+    """Tell whether a job was under way in a crash and has not got over it yet."""
+    if isinstance(record, AccountRecord):
+        return record.register is not None and record.register.crashes > 0
+    job = jobs(record).get(slot)
+    return job is not None and job.crashes > 0
+
+
 def _edited(record: CertificateRecord, slot: Slot, edit: Edit) -> CertificateRecord:
     name = slot.name
     match slot.kind:

@@ -83,22 +83,33 @@ def _changed(
         return "names"
     if current.directory != context.directory:
         return "ca"
-    key = record.publications[-1].key
-    if (key.store, key.type) != (_store(config.key), config.key.type):
+    if not _fits(record.publications[-1].key, config.key):
         return "key"
     return None
+
+
+def _fits(key: KeyRecord, config: Key) -> bool:
+    """Tell whether a key is what the configuration asks for."""
+    adopted = _adopted_id(config)
+    ours = not key.adopted if adopted is None else key.id == adopted
+    return ours and (key.store, key.type) == (_store(config), config.type)
 
 
 def _issue(
     record: CertificateRecord, context: Context, moment: Moment
 ) -> CertificateRecord:
-    if record.issue is not None or record.held:
+    job = record.issue
+    if record.held or (job is not None and _goes_on(record, job, context)):
         return record
+    spare = None if job is None else record.key(job.phase.key)
+    if job is not None:
+        record = replace(record, issue=None, wanted=None)
     reason = reason_to_issue(record, context, moment.now)
     if reason is None:
         return record
     key = _key_to_reuse(record, context.config.key, moment.now)
-    phase: KeyChosen | KeyMade
+    if key is None and spare is not None and _is_spare(spare, record, context):
+        key = spare
     if key is None:
         key = choose_key(
             context.config.key,
@@ -107,24 +118,48 @@ def _issue(
             install=context.install,
             moment=moment,
         )
-        record = replace(
-            record, keys=(*record.keys, key), key_count=record.key_count + 1
-        )
-        phase = KeyChosen(key=key.id)
-    else:
-        phase = KeyMade(key=key.id)
+        # An adopted key has the id that it has, in whichever token it was before.
+        others = (k for k in record.keys if k.id != key.id)
+        record = replace(record, keys=(*others, key), key_count=key.number)
+    made = key.state is KeyState.MADE
+    phase = KeyMade(key=key.id) if made else KeyChosen(key=key.id)
     job = IssueJob(id=moment.token[:12], phase=phase, reason=reason, created=moment.now)
-    return replace(record, issue=job)
+    return replace(record, issue=job, wanted=context.wanted)
+
+
+def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool:
+    """Tell whether an issue job still gets what the configuration wants.
+
+    One that does not is begun anew at once, whatever it waits for: its order is for
+    other names or stands at another CA, and its failures are not those of the new one.
+    """
+    wanted = record.wanted
+    if job.running or wanted is None:
+        return True
+    now = context.wanted
+    same_account = not now.account or wanted.account in {"", now.account}
+    same_names = set(wanted.names) == set(now.names)
+    same = same_names and same_account and wanted.directory == now.directory
+    return same and _fits(record.key(job.phase.key), context.config.key)
+
+
+def _is_spare(key: KeyRecord, record: CertificateRecord, context: Context) -> bool:
+    """Tell whether the key of a job that was given up can serve the next one."""
+    used = {publication.issuance.key for publication in record.publications}
+    return key.id not in used and _fits(key, context.config.key)
 
 
 def _key_to_reuse(
     record: CertificateRecord, config: Key, now: datetime
 ) -> KeyRecord | None:
-    """Return the key in service where the configuration lets it serve on."""
+    """Return the key in service, or the one adopted, where it may serve on."""
+    adopted = _adopted_id(config)
+    if adopted is not None:
+        return next((k for k in record.keys if _fits(k, config)), None)
     if config.rotate == "every-renewal" or not record.publications:
         return None
     key = record.publications[-1].key
-    if (key.store, key.type) != (_store(config), config.type):
+    if not _fits(key, config):
         return None
     if config.rotate != "never" and now >= key.created + duration(config.rotate):
         return None
@@ -135,9 +170,9 @@ def choose_key(
     config: Key, *, subject: str, number: int, install: str, moment: Moment
 ) -> KeyRecord:
     """Return a key that is to be made: its CKA_ID is drawn before it exists."""
-    adopted = None if config.adopt is None else parse_uri(config.adopt).id
+    adopted = _adopted_id(config)
     return KeyRecord(
-        id=moment.token if adopted is None else adopted.hex(),
+        id=moment.token if adopted is None else adopted,
         store=_store(config),
         type=config.type,
         label=f"nfcertd/{install}/{subject}/{number}",
@@ -146,6 +181,12 @@ def choose_key(
         created=moment.now,
         adopted=adopted is not None,
     )
+
+
+def _adopted_id(config: Key) -> str | None:
+    """Return the CKA_ID of the key that is to be adopted, None where one is made."""
+    identity = None if config.adopt is None else parse_uri(config.adopt).id
+    return None if identity is None else identity.hex()
 
 
 def _store(config: Key) -> str:
@@ -180,7 +221,10 @@ def _deploy(
     for endpoint in context.endpoints:
         known = record.endpoints.get(endpoint.name, EndpointRecord())
         job = jobs.get(endpoint.name)
-        if known.proven == newest or (job and job.phase.publication == newest):
+        # Taken over while nobody could be asked, it is proven once somebody can.
+        unasked = endpoint.verify is not None and known.by == "nobody-asked"
+        proven = known.proven == newest and not unasked
+        if proven or (job and job.phase.publication == newest):
             continue
         if job is not None and job.running:
             # Its effect is on the way; it is replaced when it has come back.
@@ -204,10 +248,16 @@ def _retire(
     needed = needed_keys(record, context, moment.now)
     keys, jobs = list(record.keys), dict(record.retire)
     for index, key in enumerate(record.keys):
-        if key.adopted or key.state is KeyState.DESTROYED:
+        if key.adopted:
+            # Also one that was ours before an operator gave it to us again.
+            if key.id in jobs and not jobs[key.id].running:
+                del jobs[key.id]
+            continue
+        if key.state is KeyState.DESTROYED:
             continue
         if key.id in needed and key.id in jobs and not jobs[key.id].running:
-            keys[index] = replace(key, state=KeyState.MADE, condemned_at=None)
+            state = KeyState.MADE if key.public else KeyState.CHOSEN
+            keys[index] = replace(key, state=state, condemned_at=None)
             del jobs[key.id]
         elif key.id not in needed and key.id not in jobs:
             keys[index] = replace(

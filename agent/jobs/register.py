@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from agent.jobs.envelope import backed_off, entered
+from agent.jobs.envelope import QUARANTINE_AFTER, backed_off, entered
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.records.job import Disposition, Failure
 from agent.records.keys import KeyRecord, KeyState
@@ -56,6 +56,8 @@ def next_step(record: AccountRecord, now: datetime) -> Do[Effect] | Wait:
     job, key = record.register, record.key
     if job is None or key is None:
         return Wait(until=None, reason="nothing to register")
+    if job.crashes >= QUARANTINE_AFTER:
+        return Wait(until=None, reason="quarantined: the process crashed in this job")
     if job.not_before is not None and now < job.not_before:
         reason = job.failure.message if job.failure else "the ca asked for patience"
         return Wait(until=job.not_before, reason=reason)

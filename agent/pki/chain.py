@@ -4,8 +4,8 @@ These checks cannot be configured away: a chain that fails one is never publishe
 """
 
 import re
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -20,6 +20,11 @@ from agent.pki.constraints import permits
 
 MAX_CHAIN: Final = 10
 MIN_RSA_BITS: Final = 2048
+MAX_SHOWN: Final = 300
+"""Characters of names out of a certificate that an error repeats."""
+SKEW: Final = timedelta(seconds=60)
+"""How far in the future a certificate may begin: CAs whose clock is a little ahead of
+ours, and which do not backdate, hand out certificates that begin in a moment."""
 _BLOCK: Final = re.compile(
     rb"-----BEGIN ([A-Z0-9 #]+)-----.*?-----END \1-----[ \t]*\r?\n?", re.DOTALL
 )
@@ -34,6 +39,14 @@ _KNOWN_CRITICAL: Final = frozenset(
     }
 )
 _WEAK_HASHES: Final = (hashes.MD5, hashes.SHA1)
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises for a certificate that it cannot read, early or late."""
 
 
 class ChainError(AgentError):
@@ -46,6 +59,7 @@ class CheckedChain(NamedTuple):
     """A chain that has passed every check.
 
     Attributes:
+        names: The DNS names that were ordered, and that the leaf has.
         pem: Leaf first, then intermediates, without the anchor; PEM text.
         fingerprint: SHA-256 of the leaf's DER, lower-case hexadecimal.
         serial: The leaf's serial number, lower-case hexadecimal.
@@ -53,6 +67,7 @@ class CheckedChain(NamedTuple):
         not_after: The earliest end in the chain, anchor included: what counts.
     """
 
+    names: tuple[str, ...]
     pem: str
     fingerprint: str
     serial: str
@@ -69,16 +84,19 @@ def parse_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
     Raises:
         ChainError: Another block, text between blocks, no block, or too many.
     """
+    if (begun := pem.count(b"-----BEGIN")) > MAX_CHAIN:
+        # Counted first: the pattern below would take forever over many openings.
+        raise ChainError(f"the pem file holds {begun} blocks")
     labels = [match.group(1) for match in _BLOCK.finditer(pem)]
     if any(label != b"CERTIFICATE" for label in labels):
         raise ChainError("the pem file holds something other than certificates")
-    if _BLOCK.sub(b"", pem).strip() or pem.count(b"-----BEGIN") != len(labels):
+    if _BLOCK.sub(b"", pem).strip() or begun != len(labels):
         raise ChainError("the pem file holds text beside its certificates")
-    if not 1 <= len(labels) <= MAX_CHAIN:
-        raise ChainError(f"the pem file holds {len(labels)} certificates")
+    if not labels:
+        raise ChainError("the pem file holds no certificate")
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise ChainError("the pem file holds a certificate that cannot be read") from (
             error
         )
@@ -92,7 +110,7 @@ def parse_anchors(pem: bytes) -> tuple[x509.Certificate, ...]:
     """
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise ChainError("the file of trust anchors holds no certificates") from error
 
 
@@ -118,7 +136,7 @@ def check_chain(
     """
     try:
         return _check(parse_chain(pem), public, names, anchors, now)
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise ChainError("the chain holds a certificate that cannot be read") from error
 
 
@@ -131,12 +149,15 @@ def _check(
 ) -> CheckedChain:
     leaf = certificates[0]
     _check_leaf(leaf, public, names)
-    path, anchor = _build_path(certificates, anchors)
-    for depth, issuer in enumerate((*path[1:], anchor)):
+    path, anchor = _build_path(certificates, anchors, now)
+    for below, issuer in enumerate((*path[1:], anchor), start=1):
+        # "non-self-issued intermediate certificates" count (RFC 5280 4.2.1.9)
+        depth = sum(c.subject != c.issuer for c in path[1:below])
         _check_issuer(issuer, depth, names, is_anchor=issuer == anchor)
     for certificate in (*path, anchor):
         _check_common(certificate, now, is_anchor=certificate == anchor)
     return CheckedChain(
+        names=tuple(names),
         pem="".join(c.public_bytes(Encoding.PEM).decode("ascii") for c in path),
         fingerprint=fingerprint(leaf),
         serial=f"{leaf.serial_number:x}",
@@ -159,54 +180,95 @@ def _check_leaf(leaf: x509.Certificate, public: bytes, names: Sequence[str]) -> 
     try:
         sans = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         served = set(sans.value.get_values_for_type(x509.DNSName))
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except x509.ExtensionNotFound:
         served = set()
     if {n.lower() for n in served} != {n.lower() for n in names}:
         raise ChainError(
-            f"the certificate names {', '.join(sorted(served)) or 'nothing'} "
-            f"instead of {', '.join(sorted(names))}"
+            f"the certificate names {_shown(', '.join(sorted(served))) or 'nothing'} "
+            f"instead of {_shown(', '.join(sorted(names)))}"
         )
 
 
+Path = tuple[list[x509.Certificate], x509.Certificate]
+"""Leaf and intermediates in order, and the anchor that they end in."""
+
+
 def _build_path(
-    certificates: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]
-) -> tuple[list[x509.Certificate], x509.Certificate]:
-    """Return leaf and intermediates in order, and the anchor that they end in.
+    certificates: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    now: datetime,
+) -> Path:
+    """Return a path to an anchor, of what is in force where that is possible.
 
     The order of the chain is only a SHOULD (RFC 8555 section 7.4.2), so issuers are
-    looked for anywhere in it; what does not belong is left out.
+    looked for anywhere in it; what does not belong is left out. A root or a
+    cross-signed issuer that was renewed with its key stands beside its outdated twin.
     """
-    path = [certificates[0]]
-    rest = list(certificates[1:])
-    while (anchor := _issuer_of(path[-1], anchors)) is None:
-        issuer = _issuer_of(path[-1], rest)
-        if issuer is None:
-            raise ChainError(
-                "the chain does not end in a configured trust anchor: nobody issued "
-                f"{path[-1].issuer.rfc4514_string() or 'a certificate'}"
-            )
-        rest.remove(issuer)
-        path.append(issuer)
-    return path, anchor
+    leaf, *rest = certificates
+    in_force = [c for c in rest if _in_force(c, now)]
+    path = _search(leaf, in_force, [a for a in anchors if _in_force(a, now)])
+    path = path or _search(leaf, rest, anchors)
+    if path is None:
+        raise ChainError(
+            "the chain does not end in a configured trust anchor: nobody issued "
+            f"{_unknown_issuer(leaf, rest)}"
+        )
+    return path
 
 
-def _issuer_of(
-    certificate: x509.Certificate, candidates: Sequence[x509.Certificate]
-) -> x509.Certificate | None:
+def _search(
+    leaf: x509.Certificate,
+    rest: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+) -> Path | None:
+    """Return the shortest path; each certificate is visited once, so loops end."""
+    left = list(rest)
+    paths = [[leaf]]
+    for path in paths:
+        for anchor in _issuers_of(path[-1], anchors):
+            return path, anchor
+        for issuer in _issuers_of(path[-1], tuple(left)):
+            left.remove(issuer)
+            paths.append([*path, issuer])
+    return None
+
+
+def _issuers_of(
+    certificate: x509.Certificate, candidates: Iterable[x509.Certificate]
+) -> Iterator[x509.Certificate]:
     for candidate in candidates:
         try:
             certificate.verify_directly_issued_by(candidate)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             continue
-        return candidate
-    return None
+        yield candidate
+
+
+def _unknown_issuer(leaf: x509.Certificate, rest: Sequence[x509.Certificate]) -> str:
+    """Name the first issuer, going up, that is not in the chain."""
+    at, left = leaf, list(rest)
+    while (issuer := next(_issuers_of(at, left), None)) is not None:
+        left.remove(issuer)
+        at = issuer
+    return _shown(at.issuer.rfc4514_string()) or "a certificate"
+
+
+def _in_force(certificate: x509.Certificate, now: datetime) -> bool:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begins - SKEW <= now <= ends
+
+
+def _shown(text: str) -> str:
+    """Return names out of a certificate without control characters, bounded."""
+    clean = "".join(c if c.isprintable() else " " for c in text[:MAX_SHOWN])
+    return clean if len(text) <= MAX_SHOWN else f"{clean}..."
 
 
 def _check_issuer(
     issuer: x509.Certificate, depth: int, names: Sequence[str], *, is_anchor: bool
 ) -> None:
     """Check one issuer; `depth` counts the intermediates below it (RFC 5280 6.1.4)."""
-    name = issuer.subject.rfc4514_string()
+    name = _shown(issuer.subject.rfc4514_string())
     extensions = issuer.extensions
     try:
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -231,12 +293,12 @@ def _check_issuer(
 def _check_common(
     certificate: x509.Certificate, now: datetime, *, is_anchor: bool
 ) -> None:
-    name = certificate.subject.rfc4514_string() or "the certificate"
+    name = _shown(certificate.subject.rfc4514_string()) or "the certificate"
     if now > certificate.not_valid_after_utc:
         raise ChainError(f"{name} has ended at {certificate.not_valid_after_utc}")
     if is_anchor:
         return
-    if now < certificate.not_valid_before_utc:
+    if now < certificate.not_valid_before_utc - SKEW:
         raise ChainError(
             f"{name} begins at {certificate.not_valid_before_utc}; is the clock right?"
         )

@@ -93,6 +93,22 @@ class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     issued_to_served: float | None = None
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an issue job was begun for; a changed configuration begins it anew.
+
+    Attributes:
+        names: DNS names that are ordered.
+        ca: Name of the CA in the configuration.
+        directory: URL of its directory.
+        account: Name of the account that orders; empty where its record is unreadable.
+    """
+
+    names: tuple[str, ...]
+    ca: str
+    directory: str
+    account: str = ""
+
+
 class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that is durable of a certificate; one file, one rename, one transaction.
 
@@ -104,6 +120,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         publication_count: Numbers publications; never goes back.
         endpoints: By name of the endpoint, empty for the only one.
         issue: The job that gets the next issuance.
+        wanted: What that job was begun for.
         deploy: Deployments under way, by endpoint.
         retire: Keys on their way out, by id.
         alarms: By slug.
@@ -120,6 +137,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     publication_count: int = 0
     endpoints: Mapping[str, EndpointRecord] = msgspec.field(default_factory=dict)
     issue: IssueJob | None = None
+    wanted: Wanted | None = None
     deploy: Mapping[str, DeployJob] = msgspec.field(default_factory=dict)
     retire: Mapping[str, RetireJob] = msgspec.field(default_factory=dict)
     alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)

@@ -1,7 +1,8 @@
 """Records as octets: versioned JSON, refused when newer or corrupt."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,8 +26,23 @@ VERSIONS: Final[Mapping[str, int]] = {
     "token": 1,
     "instance": 1,
 }
-MIGRATIONS: Final[Mapping[tuple[str, int], Callable[[Raw], Raw]]] = {}
-"""(kind, version) -> pure function to the next version; empty at version 1."""
+
+
+class Schema(NamedTuple):
+    """Which versions there are, and how one becomes the next.
+
+    Attributes:
+        versions: The current version of each kind.
+        migrations: (kind, version) -> pure function to the next version.
+    """
+
+    versions: Mapping[str, int] = VERSIONS
+    migrations: Mapping[tuple[str, int], Callable[[Raw], Raw]] = MappingProxyType({})
+
+
+SCHEMA: Final = Schema()
+"""This program's; nothing is migrated as long as every kind has version 1."""
+_CORRUPT: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class RecordError(AgentError):
@@ -46,12 +62,17 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 def encode(record: Record) -> bytes:
     """Return a record in its envelope as JSON, indented for the person who debugs."""
     kind = KINDS[type(record)]
-    envelope = {"version": VERSIONS[kind], "kind": kind, "record": record}
+    envelope = {"version": SCHEMA.versions[kind], "kind": kind, "record": record}
     return msgspec.json.format(msgspec.json.encode(envelope), indent=1) + b"\n"
 
 
-def decode(data: bytes, kind: type[R]) -> R:
+def decode(data: bytes, kind: type[R], schema: Schema = SCHEMA) -> R:
     """Return the record that a file holds, migrated to the current version.
+
+    Args:
+        data: The file.
+        kind: What it should hold.
+        schema: The versions that are known.
 
     Raises:
         RecordError: It is corrupt, of another kind, or newer than this program.
@@ -61,13 +82,13 @@ def decode(data: bytes, kind: type[R]) -> R:
         envelope = msgspec.json.decode(data, type=Envelope)
         if envelope.kind != name:
             raise RecordError(f"the record is of kind {envelope.kind}, not {name}")
-        if envelope.version > VERSIONS[name]:
+        if envelope.version > schema.versions[name]:
             raise RecordError(
                 f"the record has version {envelope.version}, newer than this program",
                 hint="install the version that wrote it, or a later one",
             )
-        return _upgrade(envelope, kind)
-    except msgspec.MsgspecError as error:
+        return _upgrade(envelope, kind, schema)
+    except _CORRUPT as error:
         raise RecordError(
             f"the record is corrupt: {error}",
             hint="restore the file from a copy, or remove it to begin again",
@@ -78,17 +99,17 @@ def version_of(data: bytes) -> int | None:
     """Return the version of a record's envelope, None where it is corrupt."""
     try:
         return msgspec.json.decode(data, type=Envelope).version
-    except msgspec.MsgspecError:
+    except _CORRUPT:
         return None
 
 
-def _upgrade(envelope: Envelope, kind: type[R]) -> R:
+def _upgrade(envelope: Envelope, kind: type[R], schema: Schema) -> R:
     name, version = KINDS[kind], envelope.version
-    if version == VERSIONS[name]:
+    if version == schema.versions[name]:
         return msgspec.json.decode(envelope.record, type=kind)
     raw: Raw = msgspec.json.decode(envelope.record)
-    while version < VERSIONS[name]:
-        migrate = MIGRATIONS.get((name, version))
+    while version < schema.versions[name]:
+        migrate = schema.migrations.get((name, version))
         if migrate is None:
             raise RecordError(f"the record has version {version}, which never was")
         raw, version = migrate(raw), version + 1

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from agent.acme.errors import ProblemError
+from agent.acme.problem import printable
 from agent.errors import AgentError
 from agent.records.job import Disposition, Failure
 
@@ -49,14 +50,28 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "solver.publish": _BACK,
     "solver.self-check": _BACK,
     "solver.token-syntax": _OPERATOR,
+    # asked by people and by systemd; no job raises them, the table stays total
+    "control": _OPERATOR,
+    "control.bind": _OPERATOR,
+    "control.denied": _OPERATOR,
+    "control.malformed": _OPERATOR,
+    "control.refused": _OPERATOR,
+    "control.timeout": _BACK,
+    "control.unknown-verb": _OPERATOR,
+    "control.unreachable": _BACK,
+    "health.bind": _OPERATOR,
+    "listener.bind": _OPERATOR,
+    "systemd": _BACK,
     "pki.chain": _OPERATOR,
     "pki.uri": _OPERATOR,
+    "acme.not-found": _BACK,
     "acme.protocol": _BACK,
     "acme.problem": _BACK,
     "acme.eab-key": _OPERATOR,
     "acme.challenge-unavailable": _OPERATOR,
     "acme.order-mismatch": _OPERATOR,
     "acme.key-reuse": _OPERATOR,
+    "deploy.broken": _BACK,
     "deploy.down": _WAIT,
     "deploy.foreign": _BACK,
     "deploy.old": _BACK,
@@ -64,10 +79,15 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme.order-lost": _BACK,
     "acme.order-invalid": _BACK,
     "acme.order-expired": _BACK,
-    # theirs: RFC 8555 section 6.7
+    # theirs: RFC 8555 section 6.7, RFC 8739, RFC 9115, RFC 9773, drafts
     "acme:accountDoesNotExist": _NOW,
     "acme:alreadyReplaced": _NOW,
     "acme:alreadyRevoked": _NOW,
+    "acme:autoRenewalCanceled": _BACK,
+    "acme:autoRenewalCancellationInvalid": _OPERATOR,
+    "acme:autoRenewalExpired": _BACK,
+    "acme:autoRenewalRevocationNotSupported": _OPERATOR,
+    "acme:badAttestationStatement": _OPERATOR,
     "acme:badCSR": _OPERATOR,
     "acme:badNonce": _BACK,
     "acme:badPublicKey": _OPERATOR,
@@ -94,6 +114,9 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme:userActionRequired": _OPERATOR,
 }
 
+MAX_TOKEN: Final = 100
+"""Characters of a problem's type that a slug keeps; no registered one is longer."""
+_NOT_FOUND: Final = 404
 _SERVER_ERROR: Final = 500
 _RATE_LIMITED: Final = 429
 
@@ -104,6 +127,10 @@ def failure_of(error: AgentError, now: datetime) -> Failure:
     disposition = TABLE.get(kind, Disposition.NEEDS_OPERATOR)
     if isinstance(error, ProblemError):
         disposition = TABLE.get(kind) or by_status(error.status)
+        if disposition is Disposition.WAIT_UNTIL and error.retry_at is None:
+            # Retry-After is only a SHOULD (section 6.6): without it a limit is met by
+            # our own back-off, not by what awaits a part that comes back by itself.
+            disposition = Disposition.BACK_OFF
     if error.retry_at is not None and disposition is Disposition.BACK_OFF:
         disposition = Disposition.WAIT_UNTIL
     return Failure(
@@ -117,9 +144,16 @@ def failure_of(error: AgentError, now: datetime) -> Failure:
 
 
 def kind_of(error: AgentError) -> str:
-    """Return the slug of an error; for a problem document that of its type."""
+    """Return the slug of an error; for a problem document that of its type.
+
+    A resource that is gone (404) is told apart: CAs call that `malformed`, and an order
+    or an authorization that a CA has forgotten needs no operator.
+    """
     if isinstance(error, ProblemError):
-        return f"acme:{error.problem.token}"
+        vague = error.problem.token in {"malformed", "about:blank"}
+        if vague and error.status == _NOT_FOUND:
+            return "acme.not-found"
+        return f"acme:{printable(error.problem.token, MAX_TOKEN)}"
     return error.kind
 
 

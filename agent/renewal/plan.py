@@ -15,6 +15,12 @@ JITTER: Final = 0.05
 """Share of the lifetime over which renewals are spread, to the early side."""
 TWO_THIRDS: Final = 2 / 3
 HALF: Final = 1 / 2
+PAUSE: Final = 1 / 20
+"""Share of what was left at the issue that passes before the next one, whatever the
+dates say: a CA that backdates, or hands an old certificate out again, is not asked in a
+loop."""
+LEAST_PAUSE: Final = timedelta(minutes=1)
+"""The same in time, unless that is more than half of what was left."""
 
 
 class Rule(StrEnum):
@@ -23,6 +29,10 @@ class Rule(StrEnum):
     TWO_THIRDS = "two-thirds"
     HALF = "half-of-a-short-life"
     CONFIGURED = "configured-fraction"
+    EMERGENCY = "emergency-margin"
+    """The rule above would have begun later than that."""
+    JUST_ISSUED = "pause-after-issue"
+    """The rule above would have begun as soon as it was issued."""
 
 
 class Plan(NamedTuple):
@@ -44,7 +54,8 @@ def plan(issuance: Issuance, configured: float | None) -> Plan:
 
     At two thirds of the lifetime (TR 33.876), at half of a life of at most 10 days, or
     at the configured fraction; minus a stored jitter of up to 5 % of the lifetime. The
-    lifetime ends at the earliest end in the chain.
+    lifetime ends at the earliest end in the chain. Never later than the emergency
+    margin, never sooner than a pause after the issue.
     """
     life = max(issuance.not_after - issuance.not_before, timedelta(0))
     if configured is not None:
@@ -54,7 +65,14 @@ def plan(issuance: Issuance, configured: float | None) -> Plan:
     else:
         fraction, rule = TWO_THIRDS, Rule.TWO_THIRDS
     at = issuance.not_before + life * (fraction - JITTER * issuance.draw)
-    return Plan(at, rule, issuance.not_after - emergency_margin(life))
+    emergency_at = issuance.not_after - emergency_margin(life)
+    if emergency_at < at:
+        at, rule = emergency_at, Rule.EMERGENCY
+    left = max(issuance.not_after - issuance.issued_at, timedelta(0))
+    soonest = issuance.issued_at + max(left * PAUSE, min(LEAST_PAUSE, left / 2))
+    if at < soonest:
+        at, rule = soonest, Rule.JUST_ISSUED
+    return Plan(at, rule, emergency_at)
 
 
 def emergency_margin(life: timedelta) -> timedelta:

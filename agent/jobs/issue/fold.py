@@ -38,6 +38,8 @@ from agent.records.phases import (
 )
 from agent.renewal import backoff
 
+MAX_LOOKS: Final = 3
+"""Failures after which a CA that does not manage to list orders is no longer asked."""
 MAX_POLLS: Final = 3000
 """A little more than a day of them: also an order without an expiry ends."""
 
@@ -65,7 +67,7 @@ def fold(  # noqa: PLR0911 -- one arm an outcome
         case KeyExists():
             return entered(job, KeyMade(key=job.phase.key))
         case OrderSeen():
-            return _order_seen(job, outcome, view, moment)
+            return _order_seen(job, effect, outcome, view, moment)
         case OrderNotFound() if not job.crashes:
             # The lost answer was counted as a failure already, and waited for.
             return entered(job, job.phase)
@@ -80,7 +82,9 @@ def fold(  # noqa: PLR0911 -- one arm an outcome
             return entered(job, job.phase)
 
 
-def _order_seen(job: IssueJob, seen: OrderSeen, view: View, moment: Moment) -> IssueJob:
+def _order_seen(
+    job: IssueJob, effect: Effect, seen: OrderSeen, view: View, moment: Moment
+) -> IssueJob:
     key, order = job.phase.key, seen.order
     record = OrderRecord(
         url=seen.url,
@@ -92,6 +96,10 @@ def _order_seen(job: IssueJob, seen: OrderSeen, view: View, moment: Moment) -> I
         case "pending" if isinstance(job.phase, KeyMade):
             todo = tuple(AuthorizationRecord(url=u) for u in order.authorizations)
             return entered(job, Answering(key=key, order=record, authorizations=todo))
+        case "ready" if isinstance(effect, Finalize):
+            # The request was taken and nothing moved: again, but not at once.
+            stay = Finalizing(key=key, order=record)
+            return _poll(job, stay, seen.retry_at, view, moment)
         case "ready":
             return entered(job, Finalizing(key=key, order=record))
         case "valid" if order.certificate is not None:
@@ -125,6 +133,10 @@ def _authorization_seen(
     match seen.authorization.status:
         case "valid":
             return _valid(job, phase, replace(asked, identifier=name, valid=True))
+        case "pending" if seen.challenge_status == "invalid":
+            # Others may still be open; this is the one that we can answer.
+            refusal = _refusal(seen.authorization)
+            return _over(job, "acme.order-invalid", refusal, view, moment)
         case "pending" if not asked.answered:
             fetched = replace(
                 asked,
@@ -186,7 +198,7 @@ def _poll(
 
 def _expiry(phase: IssuePhase) -> datetime | None:
     match phase:
-        case Answering(order=order) | Processing(order=order):
+        case Answering(order=order) | Processing(order=order) | Finalizing(order=order):
             return order.expires
         case _:
             return None
@@ -197,6 +209,9 @@ def _failed(
 ) -> IssueJob:
     """Keep what can be continued, and begin again what cannot."""
     match effect, failure.kind:
+        case FindOrder(), _ if _is_unlistable(job, failure):
+            reason = f"the ca does not list the lost order: {failure.message}"
+            return _over(job, "acme.order-lost", reason, view, moment)
         case _ if _is_lost(effect, failure):
             # It may have arrived: the intent stays, so that it is looked for first.
             return replace(_back_off(job, failure, view, moment), intent=effect.name)
@@ -225,6 +240,13 @@ def _is_lost(effect: Effect, failure: Failure) -> bool:
             return _continues(failure)
         case _:
             return unclear
+
+
+def _is_unlistable(job: IssueJob, failure: Failure) -> bool:
+    """Tell whether looking for a lost order is given up: the CA will not list it."""
+    if failure.retry_at is not None or not failure.kind.startswith(("acme:", "acme.")):
+        return False
+    return job.failures >= MAX_LOOKS or not _continues(failure)
 
 
 def _continues(failure: Failure) -> bool:
