@@ -127,9 +127,11 @@ class Commands:
         reason = self._cells.quarantined.get(f"certificate {name}")
         if reason is not None:
             raise CommandError(f"{name} is in quarantine: {reason}")
-        cell = self._cells.certificates.get(name)
-        if cell is None or name not in self._manager.contexts():
-            known = ", ".join(sorted(self._manager.contexts())) or "none"
+        # Configured is enough: before its first step it has no record yet.
+        configured = self._manager.contexts()
+        cell = self._cells.certificate(name) if name in configured else None
+        if cell is None:
+            known = ", ".join(sorted(configured)) or "none"
             raise CommandError(f"there is no certificate {name[:64]}; known: {known}")
         return cell
 

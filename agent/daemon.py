@@ -37,7 +37,7 @@ from agent.endpoints.signaller import Signals
 from agent.endpoints.unit import UnitTarget
 from agent.errors import AgentError
 from agent.events import Event
-from agent.files import read_secret
+from agent.files import read_secret, release_mapped_pages
 from agent.health import Health
 from agent.keys.software import FileKeys
 from agent.keys.store import Keys, Surroundings
@@ -197,8 +197,9 @@ class Daemon:
         self._notifier.status(self._vitals.summary())
 
     async def rest(self) -> None:
-        """Close idle connections."""
+        """Close idle connections, and let go of what only the next order needs."""
         await self._workshop.rest()
+        release_mapped_pages()
 
     def hold_until(self, now: datetime) -> datetime | None:
         """Return until when the clock may not be believed."""

@@ -269,9 +269,7 @@ def _unproven(
 ) -> DeployJob:
     """Decide what follows when time is up: back, again, or patience."""
     phase = job.phase
-    seen = {
-        s.address: verdict(s, phase.publication, view.fingerprints) for s in sightings
-    }
+    seen = _verdicts(phase, sightings, view.fingerprints)
     good_before = {s.address for s in phase.baseline if s.sight is Sight.SERVED}
     dead = {Verdict.BROKEN, Verdict.UNREACHABLE}
     lost = [a for a, v in seen.items() if v in dead and a in good_before]
@@ -296,6 +294,24 @@ def _unproven(
     after = entered(job, replace(phase, stage=Stage.PROVING))
     at = moment.now + backoff.AWAITED
     return replace(after, not_before=at, failure=failure, failures=job.failures + 1)
+
+
+def _verdicts(
+    phase: Deployment, sightings: tuple[Sighting, ...], known: Mapping[int, str]
+) -> dict[str, Verdict]:
+    """Return what each address shows.
+
+    Where nothing of ours was there before, what the endpoint began with is old and not
+    foreign: it has not taken our first one over, and is told again.
+    """
+    before = {s.address: s.fingerprint for s in phase.baseline if not phase.previous}
+    seen = {s.address: verdict(s, phase.publication, known) for s in sightings}
+    for sighting in sightings:
+        address = sighting.address
+        unchanged = sighting.fingerprint == before.get(address)
+        if unchanged and seen[address] is Verdict.FOREIGN:
+            seen[address] = Verdict.OLD
+    return seen
 
 
 def _again(

@@ -209,9 +209,11 @@ def _build_path(
     path = _search(leaf, in_force, [a for a in anchors if _in_force(a, now)])
     path = path or _search(leaf, rest, anchors)
     if path is None:
+        top = _top(leaf, rest)
+        _check_hash(top)
         raise ChainError(
             "the chain does not end in a configured trust anchor: nobody issued "
-            f"{_unknown_issuer(leaf, rest)}"
+            f"{_shown(top.issuer.rfc4514_string()) or 'a certificate'}"
         )
     return path
 
@@ -244,13 +246,13 @@ def _issuers_of(
         yield candidate
 
 
-def _unknown_issuer(leaf: x509.Certificate, rest: Sequence[x509.Certificate]) -> str:
-    """Name the first issuer, going up, that is not in the chain."""
+def _top(leaf: x509.Certificate, rest: Sequence[x509.Certificate]) -> x509.Certificate:
+    """Return the first certificate, going up, whose issuer is not in the chain."""
     at, left = leaf, list(rest)
     while (issuer := next(_issuers_of(at, left), None)) is not None:
         left.remove(issuer)
         at = issuer
-    return _shown(at.issuer.rfc4514_string()) or "a certificate"
+    return at
 
 
 def _in_force(certificate: x509.Certificate, now: datetime) -> bool:
@@ -293,7 +295,7 @@ def _check_issuer(
 def _check_common(
     certificate: x509.Certificate, now: datetime, *, is_anchor: bool
 ) -> None:
-    name = _shown(certificate.subject.rfc4514_string()) or "the certificate"
+    name = _named(certificate)
     if now > certificate.not_valid_after_utc:
         raise ChainError(f"{name} has ended at {certificate.not_valid_after_utc}")
     if is_anchor:
@@ -302,13 +304,22 @@ def _check_common(
         raise ChainError(
             f"{name} begins at {certificate.not_valid_before_utc}; is the clock right?"
         )
-    if isinstance(certificate.signature_hash_algorithm, _WEAK_HASHES):
-        raise ChainError(f"{name} is signed with a hash that is no longer safe")
+    _check_hash(certificate)
     for extension in certificate.extensions:
         if extension.critical and extension.oid not in _KNOWN_CRITICAL:
             oid = extension.oid.dotted_string
             raise ChainError(f"{name} has an unknown critical extension {oid}")
     _check_strength(certificate, name)
+
+
+def _check_hash(certificate: x509.Certificate) -> None:
+    if isinstance(certificate.signature_hash_algorithm, _WEAK_HASHES):
+        name = _named(certificate)
+        raise ChainError(f"{name} is signed with a hash that is no longer safe")
+
+
+def _named(certificate: x509.Certificate) -> str:
+    return _shown(certificate.subject.rfc4514_string()) or "the certificate"
 
 
 def _check_strength(certificate: x509.Certificate, name: str) -> None:

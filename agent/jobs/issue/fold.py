@@ -30,7 +30,6 @@ from agent.records.phases import (
     AuthorizationRecord,
     Downloading,
     Finalizing,
-    IssuePhase,
     KeyChosen,
     KeyMade,
     OrderRecord,
@@ -176,13 +175,13 @@ def _answered(
 
 def _poll(
     job: IssueJob,
-    phase: IssuePhase,
+    phase: Answering | Finalizing | Processing,
     retry_at: datetime | None,
     view: View,
     moment: Moment,
 ) -> IssueJob:
     """Stay and ask again later, unless the order has expired meanwhile."""
-    expires = _expiry(phase)
+    expires = phase.order.expires
     if expires is not None and moment.now >= expires:
         reason = "the order has expired"
         return _over(job, "acme.order-expired", reason, view, moment)
@@ -194,14 +193,6 @@ def _poll(
     wait = backoff.poll_delay(polls, asked)
     after = entered(job, phase)
     return replace(after, not_before=moment.now + wait, polls=polls + 1)
-
-
-def _expiry(phase: IssuePhase) -> datetime | None:
-    match phase:
-        case Answering(order=order) | Processing(order=order) | Finalizing(order=order):
-            return order.expires
-        case _:
-            return None
 
 
 def _failed(

@@ -1,0 +1,1 @@
+"""Material of the tests of the pure core: records, chains, a CA without a wire."""
