@@ -83,10 +83,14 @@ def main(home: str, live: str, host: str, port: str, *options: str) -> None:
     endpoint = Endpoint(Path(home), Path(live))
     if "deaf" not in options:
         signal.signal(signal.SIGHUP, endpoint.reload)
+    # pause(2) sleeps through a signal that came right before it; a pipe does not.
+    mouth, ear = socket.socketpair()
+    mouth.setblocking(False)
+    signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
     door = endpoint.listen(host, int(port))
     threading.Thread(target=endpoint.serve, args=(door,), daemon=True).start()
-    while True:
-        signal.pause()
+    while ear.recv(1):
+        pass
 
 
 if __name__ == "__main__":

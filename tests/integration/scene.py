@@ -159,7 +159,9 @@ class Daemon:
             return bool(self.ask("version"))
         return False
 
-    def wait(self, check: Callable[[Status], object], within: float = PATIENCE) -> Status:
+    def wait(
+        self, check: Callable[[Status], object], within: float = PATIENCE
+    ) -> Status:
         """Wait in real time until its status satisfies `check`, and return it."""
         return self._until(check, within, push=False)
 
@@ -168,6 +170,10 @@ class Daemon:
     ) -> Status:
         """As `wait`, and push the clock over every wait that a job has stated."""
         return self._until(check, within, push=True)
+
+    def settle_deployed(self, name: str, publication: int = 1) -> Status:
+        """As `settle`, until a publication of a certificate is deployed."""
+        return self.settle(lambda status: status.deployed(name, publication))
 
     def _until(
         self, check: Callable[[Status], object], within: float, *, push: bool

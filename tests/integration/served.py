@@ -23,7 +23,7 @@ from tests.parts.process import Part, Setting, running
 
 ROOT: Final = Path(__file__).parents[2]
 PORT: Final = 8443
-LOOK_EVERY: Final = 0.05
+LOOK_EVERY: Final = 0.1
 Address = tuple[str, int]
 
 
@@ -60,9 +60,7 @@ def table(home: Path, host: str, name: str = "", *, more: str = "") -> str:
 
 
 @contextmanager
-def tls_server(
-    home: Path, live: Path, host: str, *options: str
-) -> Iterator[TlsServer]:
+def tls_server(home: Path, live: Path, host: str, *options: str) -> Iterator[TlsServer]:
     """Run an endpoint that serves a certificate of nobody until it is signalled."""
     home.mkdir(exist_ok=True)
     _make_first(home / "first.pem")

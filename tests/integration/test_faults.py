@@ -110,7 +110,9 @@ class Diary:
 
 
 @contextmanager
-def enrolled(home: Path, before: Action | None = None) -> Iterator[tuple[Scene, Daemon]]:
+def enrolled(
+    home: Path, before: Action | None = None
+) -> Iterator[tuple[Scene, Daemon]]:
     """Enrol one certificate; what comes before the first order may be struck."""
     with scene(home, Config(order_polls=1), speed=SPEED) as place:
         place.configure(certificate_table("web"))

@@ -111,7 +111,7 @@ def from_file(
 def from_token(
     place: Scene, token: TokenSetup
 ) -> Iterator[tuple[str, Address, OpenDoor]]:
-    """Serve a key in the token by nginx, which starts once there is something to serve."""
+    """Serve a key in the token by nginx, which starts with the first publication."""
     port, pin = free_port(), place.home / "nginx.pin"
     pin.touch(mode=0o600)
     pin.write_text(PIN)
@@ -183,7 +183,10 @@ def perform(home: Path, run: Run) -> Report:
         journey = Journey(place, watcher, door)
         report = _live_and_die(place, journey, run)
         token_keys = TokenTool(module=token.module, environment=token.env, pin=PIN)
-        report.wrong += [*_wrong(place, token_keys, watcher), *_unserved(place, address)]
+        report.wrong += [
+            *_wrong(place, token_keys, watcher),
+            *_unserved(place, address),
+        ]
     return report
 
 

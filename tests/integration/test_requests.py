@@ -166,7 +166,7 @@ def test_an_account_that_the_ca_has_lost_is_registered_again(tmp_path: Path) -> 
 
 
 def test_a_renewal_begins_by_itself_when_it_is_due(tmp_path: Path) -> None:
-    """Half of a short life passes without a request; then the renewal asks its seven."""
+    """Half of a short life passes without a request; then comes the renewal."""
     config = Config(profile=Profile(lifetime=timedelta(days=4)))
     case = Case(config=config, enrolment=ORDER, renewal=ORDER)
     with enrolling(tmp_path, case) as place, place.daemon() as daemon:
