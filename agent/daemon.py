@@ -44,6 +44,7 @@ from agent.keys.store import Keys, Surroundings
 from agent.manager import Draws, HungModuleError, Manager
 from agent.publication.directories import Publications
 from agent.records.others import InstanceRecord
+from agent.solvers.dns01.solver import Dns01
 from agent.solvers.http01 import Http01
 from agent.store import Store as FileStore
 from agent.transport import HttpsTransport, Peer
@@ -244,9 +245,10 @@ class Daemon:
             self._keys.files.private_pem,
         )
         publications.prepare()
+        dns01 = Dns01(lambda: self._loading.config.dns01, self._read_secret, clock)
         return Tools(
             keys=self._keys,
-            solvers={"http-01": Http01(config.http01, handed_over)},
+            solvers={"http-01": Http01(config.http01, handed_over), "dns-01": dns01},
             publisher=publications,
             signaller=Signals(clock, UnitTarget(), PidfileTarget()),
             prober=Probe(clock),

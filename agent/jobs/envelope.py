@@ -74,6 +74,4 @@ def interrupted(job: Job[P]) -> Job[P]:
 
 def crashed(job: Job[P]) -> Job[P]:
     """Return the job that a start of the process found running."""
-    return replace(
-        job, running=False, crashes=job.crashes + 1, crashed_in=job.intent
-    )
+    return replace(job, running=False, crashes=job.crashes + 1, crashed_in=job.intent)

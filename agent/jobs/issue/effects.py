@@ -43,9 +43,14 @@ class FetchAuthorization:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Present the challenge and tell the CA that it is ready."""
+    """Present the challenge and tell the CA that it is ready.
+
+    The others of the order are presented first as well: where two share a TXT record,
+    a cache between us and the CA would keep the answer that held only one.
+    """
 
     authorization: AuthorizationRecord
+    others: tuple[AuthorizationRecord, ...] = ()
     name = "answer"
 
 

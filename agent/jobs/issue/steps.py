@@ -71,8 +71,10 @@ def _answering(phase: Answering, lost: str) -> Effect:
     for authorization in open_ones:
         if not authorization.answered:
             # A challenge is answered once: after a lost answer its state is asked.
-            unsure = lost in {Answer.name, FetchAuthorization.name}
-            return (FetchAuthorization if unsure else Answer)(authorization)
+            if lost in {Answer.name, FetchAuthorization.name}:
+                return FetchAuthorization(authorization)
+            others = tuple(a for a in open_ones if a is not authorization)
+            return Answer(authorization, others)
     return FetchAuthorization(open_ones[0]) if open_ones else FetchOrder(phase.order)
 
 
