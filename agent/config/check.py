@@ -1,7 +1,8 @@
 """What a well-typed tree must still satisfy: references, exclusions, combinations."""
 
+import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from agent.config.dns import dns_problems
 from agent.config.model import (
@@ -13,16 +14,12 @@ from agent.config.model import (
     Reload,
     Token,
 )
-from agent.config.values import (
-    MAX_NAME,
-    is_address,
-    is_dns_name,
-    is_ip,
-    is_target,
-    positive,
-)
+from agent.config.units import duration
 from agent.pki.uri import UriError, object_uri, token_uri
 from agent.records.keys import FILE_STORE
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+MAX_NAME = 253
 
 
 def problems(config: Config) -> list[str]:
@@ -70,10 +67,10 @@ def _problems(config: Config) -> Iterator[str]:
 
 
 def _agent(config: Config) -> Iterator[str]:
-    if config.agent.health and not is_address(config.agent.health):
+    if config.agent.health and not _is_address(config.agent.health):
         yield "agent.health: not an address with a port"
     for address in config.http01.listen:
-        if address != "systemd" and not is_address(address):
+        if address != "systemd" and not _is_address(address):
             yield f"http-01.listen: {address} is not an address with a port"
     for field in ("state", "runtime"):
         if not getattr(config.agent, field).startswith("/"):
@@ -108,7 +105,7 @@ def _adopt(path: str, key: Key) -> Iterator[str]:
 
 
 def _token(path: str, token: Token) -> Iterator[str]:
-    yield from positive(f"{path}.deadline", token.deadline)
+    yield from _positive(f"{path}.deadline", token.deadline)
     try:
         token_uri(token.token)
     except UriError as error:
@@ -116,9 +113,8 @@ def _token(path: str, token: Token) -> Iterator[str]:
 
 
 def _certificate(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
-    yield from _names(path, certificate)
-    if certificate.challenge == "dns-01" and config.dns01 is None:
-        yield f"{path}.challenge: dns-01 needs a table [dns-01]"
+    yield from _names(path, certificate.names, certificate.challenge)
+    yield from _dns01(config, path, certificate)
     yield from _key(config, f"{path}.key", certificate.key)
     yield from _ca(config, path, certificate)
     if certificate.key.adopt is not None and certificate.key.rotate != "never":
@@ -145,34 +141,42 @@ def _ca(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
         yield f"{path}.account: name one, {ca} does not have exactly one account"
 
 
-def _names(path: str, certificate: Certificate) -> Iterator[str]:
-    names, by_dns = certificate.names, certificate.challenge == "dns-01"
+def _dns01(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
+    if certificate.challenge != "dns-01":
+        return
+    if config.dns01 is None:
+        yield f"{path}.challenge: dns-01 needs a table [dns-01]"
+    for name in certificate.names:
+        if len(name.removeprefix("*.")) > MAX_NAME - len("_acme-challenge."):
+            yield f"{path}.names: {name} is too long for a record of dns-01"
+    for index, endpoint in enumerate(certificate.endpoint):
+        verify = endpoint.verify
+        if verify and not verify.server_name and server_name(certificate) is None:
+            where = f"{path}.endpoint[{index}].verify.server_name"
+            yield f"{where}: name one, the certificate has only wildcards"
+
+
+def _names(path: str, names: Sequence[str], challenge: str) -> Iterator[str]:
     if len(set(names)) != len(names):
         yield f"{path}.names: a name stands twice"
-    for name in names:
-        base = name.removeprefix("*.")
-        if base != name and not by_dns:
-            yield (
-                f"{path}.names: {name} is a wildcard, which http-01 cannot prove; "
-                'set challenge = "dns-01"'
-            )
-        elif is_ip(base):
+    for given in names:
+        name = given.removeprefix("*.") if challenge == "dns-01" else given
+        labels = name.split(".")
+        if name.startswith("*."):
+            yield f"{path}.names: {name} is a wildcard, which {challenge} cannot prove"
+        elif _is_ip(name):
             yield f"{path}.names: {name} is an address; this version orders dns names"
-        elif not is_dns_name(base):
+        elif len(name) > MAX_NAME or not all(_LABEL.fullmatch(x) for x in labels):
             yield f"{path}.names: {name} is not a lower-case dns name in a-labels"
-        elif by_dns and len(base) > MAX_NAME - len("_acme-challenge."):
-            yield f"{path}.names: {name} is too long for a record of dns-01"
 
 
 def _endpoint(path: str, certificate: Certificate, endpoint: Endpoint) -> Iterator[str]:
     if endpoint.reload is not None:
         yield from _reload(f"{path}.reload", endpoint.reload)
     if endpoint.verify is not None:
-        yield from positive(f"{path}.verify.within", endpoint.verify.within)
-        if endpoint.verify.server_name is None and server_name(certificate) is None:
-            yield f"{path}.verify.server_name: name one, the certificate has wildcards"
+        yield from _positive(f"{path}.verify.within", endpoint.verify.within)
         for address in endpoint.verify.addresses:
-            if not is_target(address):
+            if not _is_target(address):
                 yield f"{path}.verify.connect: {address} has no host and port"
     if endpoint.key_reference == "fixed-uri" and certificate.key.rotate != "never":
         yield f'{path}.key_reference: fixed-uri needs key.rotate = "never"'
@@ -191,3 +195,34 @@ def _known(path: str, name: str, table: object) -> Iterator[str]:
     if isinstance(table, dict) and name not in table:
         known = ", ".join(table) or "none is configured"
         yield f"{path}: there is no {name}; known: {known}"
+
+
+def _positive(path: str, text: str) -> Iterator[str]:
+    if not duration(text):
+        yield f"{path}: must be longer than nothing"
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return _is_ip(host.strip("[]")) and _is_port(port)
+
+
+def _is_target(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and not re.search(r"\s", host) and _is_port(port)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16
+
+
+def _is_ip(text: str) -> bool:
+    return _parses(ipaddress.ip_address, text)
+
+
+def _parses(parser: Callable[[str], object], text: str) -> bool:
+    try:
+        parser(text)
+    except ValueError:
+        return False
+    return True

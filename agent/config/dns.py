@@ -1,13 +1,18 @@
 """What `[dns-01]` must still satisfy once its types are right."""
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from agent.config.model import Dns
-from agent.config.values import is_address, is_ip, positive
+from agent.config.units import duration
 
 PORT: Final = 53
+_SERVER: Final = re.compile(
+    r"(\[(?P<bracketed>[^\[\]]+)\]|(?P<plain>[0-9.]+))(:(?P<port>[0-9]{1,5}))?"
+    r"|[0-9A-Fa-f:.]+(%\S+)?"
+)
 _ZONE: Final = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
 
 
@@ -26,15 +31,22 @@ class DnsServer(NamedTuple):
 
 
 def dns_server(text: str) -> DnsServer:
-    """Return the server that a checked text names: an address, maybe with a port.
+    """Return the server that a text names: an address, maybe with a port.
 
     >>> dns_server("[2001:db8::53]:5353")
     DnsServer(host='2001:db8::53', port=5353)
+
+    Raises:
+        ValueError: It names none.
     """
-    if is_ip(text.strip("[]")):
-        return DnsServer(text.strip("[]"))
-    host, _, port = text.rpartition(":")
-    return DnsServer(host.strip("[]"), int(port))
+    match = _SERVER.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    host = str(ipaddress.ip_address(match["bracketed"] or match["plain"] or text))
+    port = int(match["port"] or PORT)
+    if not 0 < port < 1 << 16:
+        raise ValueError(text)
+    return DnsServer(host, port)
 
 
 def dns_problems(dns: Dns) -> Iterator[str]:
@@ -44,7 +56,7 @@ def dns_problems(dns: Dns) -> Iterator[str]:
         yield f"dns-01.zone: {dns.zone} is not a lower-case dns name"
     for field, texts in (("server", dns.servers), ("resolvers", dns.resolvers)):
         for text in texts:
-            if not (is_ip(text.strip("[]")) or is_address(text)):
+            if not _is_server(text):
                 yield f"dns-01.{field}: {text} is not an ip address, maybe with a port"
 
 
@@ -64,7 +76,15 @@ def _exec(dns: Dns) -> Iterator[str]:
         yield "dns-01.exec.command: begin with an absolute path"
     elif "\0" in "".join(dns.exec.command):
         yield "dns-01.exec.command: holds a NUL"
-    else:
-        yield from positive("dns-01.exec.timeout", dns.exec.timeout)
+    elif not duration(dns.exec.timeout):
+        yield "dns-01.exec.timeout: must be longer than nothing"
     if dns.servers or dns.tsig is not None:
         yield 'dns-01: server and tsig need provider = "rfc2136"'
+
+
+def _is_server(text: str) -> bool:
+    try:
+        dns_server(text)
+    except ValueError:
+        return False
+    return True

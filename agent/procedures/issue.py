@@ -109,8 +109,8 @@ class IssueProcedure:
                 return await self._create(ordering)
             case effects.FindOrder():
                 return await self._find(ordering)
-            case effects.FetchAuthorization(authorization):
-                return await self._authorization(subject, authorization, ordering)
+            case effects.FetchAuthorization():
+                return await self._authorization(subject, effect, ordering)
             case effects.Answer():
                 return await self._answer(subject, effect, ordering)
             case effects.Finalize() | effects.FetchOrder():
@@ -151,12 +151,13 @@ class IssueProcedure:
         return effects.OrderSeen(url, order)
 
     async def _authorization(
-        self, subject: str, wanted: AuthorizationRecord, ordering: Ordering
+        self, subject: str, effect: effects.FetchAuthorization, ordering: Ordering
     ) -> effects.AuthorizationSeen:
-        if wanted.answered and wanted.token:
-            # After a restart what was presented is gone: present it again first.
-            await self._present(subject, wanted, ordering)
-        reply = await self._post(wanted.url, None, ordering, "authz")
+        for known in (effect.authorization, *effect.others):
+            if known.answered and known.token:
+                # After a restart what was presented is gone: present it again first.
+                await self._present(subject, known, ordering)
+        reply = await self._post(effect.authorization.url, None, ordering, "authz")
         authorization = reply.read(Authorization, "authorization")
         _check_identifier(authorization, ordering)
         for challenge in authorization.challenges:

@@ -35,9 +35,13 @@ class FindOrder:
 
 @dataclass(frozen=True, slots=True)
 class FetchAuthorization:
-    """Ask for the state of an authorization; keeps its challenge presented."""
+    """Ask for the state of an authorization; keeps what is answered presented.
+
+    The others of the order as well: the CA validates them meanwhile.
+    """
 
     authorization: AuthorizationRecord
+    others: tuple[AuthorizationRecord, ...] = ()
     name = "fetch-authorization"
 
 

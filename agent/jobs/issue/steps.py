@@ -75,7 +75,9 @@ def _answering(phase: Answering, lost: str) -> Effect:
                 return FetchAuthorization(authorization)
             others = tuple(a for a in open_ones if a is not authorization)
             return Answer(authorization, others)
-    return FetchAuthorization(open_ones[0]) if open_ones else FetchOrder(phase.order)
+    if not open_ones:
+        return FetchOrder(phase.order)
+    return FetchAuthorization(open_ones[0], tuple(open_ones[1:]))
 
 
 def _why_waiting(job: IssueJob) -> str:

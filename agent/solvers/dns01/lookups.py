@@ -5,13 +5,13 @@ or the host's; no public one is ever assumed.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agent.config.dns import PORT, DnsServer, dns_server
-from agent.config.values import is_ip
 from agent.files import FileError, read_bounded
 from agent.solvers.dns01.wire import NoAnswerError, ask_udp
 from agent.solvers.errors import DnsLookupError
@@ -168,9 +168,10 @@ class Lookups:
 def _nameservers(text: str) -> Iterator[DnsServer]:
     for line in text.splitlines():
         words = line.split()
-        # A zone (fe80::1%eth0) is part of the address, and the kernel needs it.
-        if len(words) > 1 and words[0] == "nameserver" and is_ip(words[1]):
-            yield DnsServer(words[1])
+        if len(words) > 1 and words[0] == "nameserver":
+            # What resolv.conf(5) does not allow there is skipped, as libc does.
+            with contextlib.suppress(ValueError):
+                yield dns_server(words[1])
 
 
 def _name(text: str) -> "Name":
