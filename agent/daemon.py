@@ -37,13 +37,14 @@ from agent.endpoints.signaller import Signals
 from agent.endpoints.unit import UnitTarget
 from agent.errors import AgentError
 from agent.events import Event
-from agent.files import read_secret, release_mapped_pages
+from agent.files import read_secret, release_code_pages
 from agent.health import Health
 from agent.keys.software import FileKeys
 from agent.keys.store import Keys, Surroundings
 from agent.manager import Draws, HungModuleError, Manager
 from agent.publication.directories import Publications
 from agent.records.others import InstanceRecord
+from agent.solvers.dns01.solver import Dns01
 from agent.solvers.http01 import Http01
 from agent.store import Store as FileStore
 from agent.transport import HttpsTransport, Peer
@@ -199,7 +200,7 @@ class Daemon:
     async def rest(self) -> None:
         """Close idle connections, and let go of what only the next order needs."""
         await self._workshop.rest()
-        release_mapped_pages()
+        release_code_pages()
 
     def hold_until(self, now: datetime) -> datetime | None:
         """Return until when the clock may not be believed."""
@@ -245,9 +246,10 @@ class Daemon:
             self._keys.files.private_pem,
         )
         publications.prepare()
+        dns01 = Dns01(lambda: self._loading.config.dns01, self._read_secret, clock)
         return Tools(
             keys=self._keys,
-            solvers={"http-01": Http01(config.http01, handed_over)},
+            solvers={"http-01": Http01(config.http01, handed_over), "dns-01": dns01},
             publisher=publications,
             signaller=Signals(clock, UnitTarget(), PidfileTarget()),
             prober=Probe(clock),

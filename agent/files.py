@@ -19,7 +19,7 @@ MAX_SMALL_FILE: Final = 1 << 20
 _SMAPS: Final = Path("/proc/self/smaps")
 _MADV_DONTNEED: Final = 4
 _MAPPING: Final = re.compile(
-    r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[x-][ps] "
+    r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<rights>[r-][w-][x-][sp]) "
     r"[0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [0-9]+ *(?P<path>.*)"
 )
 
@@ -136,8 +136,8 @@ def read_secret(reference: str, credentials: Path | None) -> bytes:
     return read_bounded(credentials / rest).rstrip(b"\r\n")
 
 
-def release_mapped_pages() -> None:
-    """Give back the pages of mapped files that are as they are on disk.
+def release_code_pages() -> None:
+    """Give back the pages of code that are as they are in its files.
 
     Libraries make a quarter of what an idle daemon has in memory, and most of them only
     serve its next order: what is touched again is read again from the page cache.
@@ -150,20 +150,23 @@ def release_mapped_pages() -> None:
     except OSError:
         # Without /proc nothing can be given back, and nothing is lost by that.
         return
-    for start, length in clean_mappings(text):
+    for start, length in clean_code(text):
         libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _MADV_DONTNEED)
 
 
-def clean_mappings(smaps: str) -> Iterator[tuple[int, int]]:
-    """Yield address and octets of mappings whose every page is also in a file.
+def clean_code(smaps: str) -> Iterator[tuple[int, int]]:
+    """Yield address and octets of code whose every page is also in a file.
 
-    Such a mapping is of a file, not writable, and has no page of its own, which a
-    relocation or a debugger would have made (proc(5), `/proc/pid/smaps`).
+    Only code: constants look the same, and the loader may relocate them on another
+    thread between the look and the act; code is never relocated on our platforms. A
+    mapping with a page of its own, as a debugger makes, is left alone (proc(5),
+    `/proc/pid/smaps`).
     """
     found: re.Match[str] | None = None
     for line in smaps.splitlines():
         if header := _MAPPING.match(line):
-            found = header if header["path"].startswith("/") else None
+            is_code = header["rights"] == "r-xp" and header["path"].startswith("/")
+            found = header if is_code else None
         elif found is not None and line.split() == ["Anonymous:", "0", "kB"]:
             start, end = int(found["start"], 16), int(found["end"], 16)
             yield start, end - start

@@ -59,7 +59,7 @@ class Presentation(NamedTuple):
     """What a solver needs to answer one challenge.
 
     Attributes:
-        identifier: The DNS name of the authorization.
+        identifier: The DNS name of the authorization, without the `*.` of a wildcard.
         token: The challenge's token, base64url characters only (checked before).
         key_authorization: The secret of RFC 8555 section 8.1; never logged.
     """

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from agent.config.dns import dns_problems
 from agent.config.model import (
     Account,
     Ca,
@@ -48,10 +49,17 @@ def account_of(config: Config, certificate: Certificate) -> str:
     return names[0]
 
 
+def server_name(certificate: Certificate) -> str | None:
+    """Return the name that endpoints are asked for; None where all are wildcards."""
+    return next((n for n in certificate.names if not n.startswith("*.")), None)
+
+
 def _problems(config: Config) -> Iterator[str]:
     yield from _agent(config)
     if FILE_STORE in config.token:
         yield f"token.{FILE_STORE}: this name is taken by software keys"
+    if config.dns01 is not None:
+        yield from dns_problems(config.dns01)
     for name, token in config.token.items():
         yield from _token(f"token.{name}", token)
     for name, ca in config.ca.items():
@@ -119,7 +127,8 @@ def _token(path: str, token: Token) -> Iterator[str]:
 
 
 def _certificate(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
-    yield from _names(path, certificate.names)
+    yield from _names(path, certificate.names, certificate.challenge)
+    yield from _dns01(config, path, certificate)
     yield from _key(config, f"{path}.key", certificate.key)
     yield from _ca(config, path, certificate)
     yield from _bounded(f"{path}.grace", certificate.grace)
@@ -163,12 +172,28 @@ def _ca(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
         yield f"{path}.account: name one, {ca} does not have exactly one account"
 
 
-def _names(path: str, names: Sequence[str]) -> Iterator[str]:
+def _dns01(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
+    if certificate.challenge != "dns-01":
+        return
+    if config.dns01 is None:
+        yield f"{path}.challenge: dns-01 needs a table [dns-01]"
+    for name in certificate.names:
+        if len(name.removeprefix("*.")) > MAX_NAME - len("_acme-challenge."):
+            yield f"{path}.names: {name} is too long for a record of dns-01"
+    for index, endpoint in enumerate(certificate.endpoint):
+        verify = endpoint.verify
+        if verify and not verify.server_name and server_name(certificate) is None:
+            where = f"{path}.endpoint[{index}].verify.server_name"
+            yield f"{where}: name one, the certificate has only wildcards"
+
+
+def _names(path: str, names: Sequence[str], challenge: str) -> Iterator[str]:
     if len(set(names)) != len(names):
         yield f"{path}.names: a name stands twice"
-    for name in names:
+    for given in names:
+        name = given.removeprefix("*.") if challenge == "dns-01" else given
         if name.startswith("*."):
-            yield f"{path}.names: {name} is a wildcard, which http-01 cannot prove"
+            yield f"{path}.names: {name} is a wildcard, which {challenge} cannot prove"
         elif _is_ip(name):
             yield f"{path}.names: {name} is an address; this version orders dns names"
         elif not _is_dns(name):

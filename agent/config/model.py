@@ -155,6 +155,65 @@ class Listen(Section, frozen=True, kw_only=True):
     self_check: bool = True
 
 
+class Tsig(Section, frozen=True, kw_only=True):
+    """`tsig = { ... }`: the key that signs updates (RFC 8945).
+
+    Attributes:
+        name: Name of the key, the same at the server.
+        algorithm: MAC algorithm, the same at the server.
+        key: Where the key is, base64 as key generators print it.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
+    key: SecretReference
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+
+
+class Executable(Section, frozen=True, kw_only=True):
+    """`exec = { ... }`: an executable that changes TXT records.
+
+    Attributes:
+        command: Absolute path and further arguments; no shell reads them.
+        timeout: Longest time that one run may take; then its process group is killed.
+    """
+
+    command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
+    timeout: Duration = "60s"
+
+
+class Dns(Section, frozen=True, kw_only=True):
+    """`[dns-01]`: how TXT records are written.
+
+    Attributes:
+        provider: `rfc2136` updates a server itself; `exec` runs an executable.
+        server: Addresses that take updates, with a port unless it is 53; a further
+            one is asked only where those before it do not answer.
+        transport: How updates travel.
+        tsig: What signs updates; `rfc2136` needs it.
+        zone: Zone of all records; None looks for the nearest SOA record.
+        ttl: Seconds that resolvers may keep the records.
+        propagation: How long the zone's servers may take to have a record; `0s` does
+            not ask them.
+        resolvers: Addresses of resolvers; empty takes those of the host.
+        exec: What `exec` runs.
+    """
+
+    provider: Literal["rfc2136", "exec"]
+    server: str | tuple[str, ...] = ()
+    transport: Literal["tcp", "udp"] = "tcp"
+    tsig: Tsig | None = None
+    zone: str | None = None
+    ttl: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
+    propagation: Duration = "2m"
+    resolvers: tuple[str, ...] = ()
+    exec: Executable | None = None
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Return the servers as a tuple, also where one was given as text."""
+        return (self.server,) if isinstance(self.server, str) else self.server
+
+
 class Reload(Section, frozen=True, kw_only=True):
     """`reload = { ... }`: how an endpoint is told.
 
@@ -181,7 +240,7 @@ class Verify(Section, frozen=True, kw_only=True):
 
     Attributes:
         connect: Addresses with ports that are asked, all of them.
-        server_name: SNI; default the certificate's first name.
+        server_name: SNI; default the certificate's first name that is no wildcard.
         within: How long after the signal the new certificate may take to be served.
     """
 
@@ -219,7 +278,8 @@ class Certificate(Section, frozen=True, kw_only=True):
     """`[certificate.NAME]`: a certificate that is kept alive.
 
     Attributes:
-        names: DNS names, the identifiers of the order and the SANs of the CSR.
+        names: DNS names, the identifiers of the order and the SANs of the CSR; with
+            dns-01 also wildcards, `*.example.org`.
         ca: Name of a `[ca.NAME]`, or a list with one name.
         account: Name of an `[account.NAME]`; default the CA's only account.
         key: Where its keys are made.
@@ -236,7 +296,7 @@ class Certificate(Section, frozen=True, kw_only=True):
     ca: Name | Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
     key: Key
     account: Name | None = None
-    challenge: Literal["http-01"] = "http-01"
+    challenge: Literal["http-01", "dns-01"] = "http-01"
     endpoint: tuple[Endpoint, ...] = ()
     deploy: Literal["auto", "manual"] = "auto"
     grace: Duration = "24h"
@@ -252,6 +312,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     agent: Agent = msgspec.field(default_factory=Agent)
     http01: Listen = msgspec.field(name="http-01", default_factory=Listen)
+    dns01: Dns | None = msgspec.field(name="dns-01", default=None)
     token: dict[Name, Token] = msgspec.field(default_factory=dict)
     ca: dict[Name, Ca] = msgspec.field(default_factory=dict)
     account: dict[Name, Account] = msgspec.field(default_factory=dict)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from agent.clock import Clock
+from agent.config.check import server_name
 from agent.config.model import Certificate, Endpoint
 from agent.config.units import duration
 from agent.jobs import deploy
@@ -39,7 +40,7 @@ class Deploying:
         """Return the SNI to ask with."""
         verify = self.endpoint.verify
         name = None if verify is None else verify.server_name
-        return name or self.config.names[0]
+        return name or server_name(self.config) or self.config.names[0]
 
 
 class DeployProcedure:

@@ -41,7 +41,7 @@ class Ordering:
     """What one certificate's orders are made of.
 
     Attributes:
-        names: DNS names that are ordered.
+        names: DNS names that are ordered, wildcards as `*.example.org`.
         challenge: Type of the challenges that are answered.
         anchors: Reads the anchors that chains must end in.
         account: The account, registered.
@@ -109,10 +109,10 @@ class IssueProcedure:
                 return await self._create(ordering)
             case effects.FindOrder():
                 return await self._find(ordering)
-            case effects.FetchAuthorization(authorization):
-                return await self._authorization(subject, authorization, ordering)
-            case effects.Answer(authorization):
-                return await self._answer(subject, authorization, ordering)
+            case effects.FetchAuthorization():
+                return await self._authorization(subject, effect, ordering)
+            case effects.Answer():
+                return await self._answer(subject, effect, ordering)
             case effects.Finalize() | effects.FetchOrder():
                 return await self._order(effect, ordering)
             case effects.Download(_, url):
@@ -151,12 +151,13 @@ class IssueProcedure:
         return effects.OrderSeen(url, order)
 
     async def _authorization(
-        self, subject: str, wanted: AuthorizationRecord, ordering: Ordering
+        self, subject: str, effect: effects.FetchAuthorization, ordering: Ordering
     ) -> effects.AuthorizationSeen:
-        if wanted.answered and wanted.token:
-            # After a restart what was presented is gone: present it again first.
-            await self._present(subject, wanted, ordering)
-        reply = await self._post(wanted.url, None, ordering, "authz")
+        for known in (effect.authorization, *effect.others):
+            if known.answered and known.token:
+                # After a restart what was presented is gone: present it again first.
+                await self._present(subject, known, ordering)
+        reply = await self._post(effect.authorization.url, None, ordering, "authz")
         authorization = reply.read(Authorization, "authorization")
         _check_identifier(authorization, ordering)
         for challenge in authorization.challenges:
@@ -177,8 +178,11 @@ class IssueProcedure:
         return effects.AuthorizationSeen(authorization, "", "", "", reply.retry_at)
 
     async def _answer(
-        self, subject: str, wanted: AuthorizationRecord, ordering: Ordering
+        self, subject: str, effect: effects.Answer, ordering: Ordering
     ) -> effects.Answered:
+        for other in effect.others:
+            await self._present(subject, other, ordering)
+        wanted = effect.authorization
         payload = await self._present(subject, wanted, ordering)
         reply = await self._post(wanted.challenge, payload, ordering, "challenge")
         return effects.Answered(reply.retry_at)
@@ -190,7 +194,7 @@ class IssueProcedure:
         if key is None:
             raise ProtocolError("the account has no key")
         presentation = Presentation(
-            identifier=wanted.identifier,
+            identifier=wanted.identifier.lower(),
             token=wanted.token,
             key_authorization=jws.key_authorization(wanted.token, key.public),
         )
@@ -264,5 +268,8 @@ def _check_order(order: Order, ordering: Ordering) -> None:
 
 
 def _check_identifier(authorization: Authorization, ordering: Ordering) -> None:
-    if authorization.identifier.value.lower() not in ordering.names:
+    """Refuse an authorization of anything else than what was ordered (7.1.4)."""
+    name = authorization.identifier.value.lower()
+    wildcard = f"*.{name}" in ordering.names
+    if not (wildcard or (name in ordering.names and not authorization.wildcard)):
         raise OrderMismatchError("the ca asks for authorization of a name not ordered")

@@ -21,6 +21,24 @@ class PublishError(SolverError):
     kind = "solver.publish"
 
 
+class DnsLookupError(SolverError):
+    """DNS does not say where the record of an identifier is to be written."""
+
+    kind = "solver.dns-lookup"
+
+
+class DnsUpdateError(SolverError):
+    """A TXT record was not written: refused, not answered, or the executable failed."""
+
+    kind = "solver.dns-update"
+
+
+class DnsPropagationError(SolverError):
+    """Not all servers of the zone have answered with a TXT record in time."""
+
+    kind = "solver.dns-propagation"
+
+
 class TokenSyntaxError(SolverError):
     """The CA's token has characters that RFC 8555 section 8.3 does not allow."""
 

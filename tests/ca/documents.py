@@ -33,12 +33,15 @@ def order_document(order: Order, urls: Urls) -> dict[str, object]:
 
 def authorization_document(authz: Authorization, urls: Urls) -> dict[str, object]:
     """Return the authorization object with its challenges."""
-    return {
-        "identifier": authz.identifier.document(),
+    body: dict[str, object] = {
+        "identifier": authz.identifier.base.document(),
         "status": authz.status,
         "expires": rfc3339(authz.expires),
         "challenges": [challenge_document(c, urls) for c in authz.challenges],
     }
+    if authz.identifier.wildcard:
+        body["wildcard"] = True
+    return body
 
 
 def challenge_document(challenge: Challenge, urls: Urls) -> dict[str, object]:

@@ -7,7 +7,7 @@ further type is one more entry of `_CHECKS`.
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography import x509
@@ -18,6 +18,8 @@ from tests.ca.problems import Problem, ProblemError, refusal
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 _MAX_NAME: Final = 253
+WILDCARD: Final = "*."
+"""How an ordered wildcard begins (RFC 8555 7.1.3)."""
 _MAX_IDENTIFIERS: Final = 100
 
 
@@ -27,6 +29,16 @@ class Identifier:
 
     type: str
     value: str
+
+    @property
+    def base(self) -> "Identifier":
+        """Return what is proven: a wildcard without its star (RFC 8555 7.1.4)."""
+        return replace(self, value=self.value.removeprefix(WILDCARD))
+
+    @property
+    def wildcard(self) -> bool:
+        """Tell whether it stands for all names below one."""
+        return self.value.startswith(WILDCARD)
 
     def document(self) -> dict[str, str]:
         """Return the JSON object."""
@@ -60,18 +72,18 @@ def _parse(item: object, config: Config) -> Identifier:
         raise refusal("malformed", "an identifier has a type and a value")
     if kind not in config.identifier_types or kind not in _CHECKS:
         raise refusal("unsupportedIdentifier", f"no identifiers of type {kind!r}")
-    _CHECKS[kind](value)
+    _CHECKS[kind](value, config)
     return Identifier(type=kind, value=value)
 
 
-def _check_dns(value: str) -> None:
-    if value.startswith("*."):
-        raise refusal("rejectedIdentifier", "no wildcards: only http-01 is offered")
-    if len(value) > _MAX_NAME or not _NAME.fullmatch(value):
+def _check_dns(value: str, config: Config) -> None:
+    if value.startswith(WILDCARD) and config.dns is None:
+        raise refusal("rejectedIdentifier", "no wildcards: dns-01 is not offered")
+    if len(value) > _MAX_NAME or not _NAME.fullmatch(value.removeprefix(WILDCARD)):
         raise refusal("malformed", f"{value!r} is not a name in lower-case A-labels")
 
 
-def _check_ip(value: str) -> None:
+def _check_ip(value: str, _: Config) -> None:
     # RFC 8738 3: dotted decimal, or the compressed form of RFC 5952.
     try:
         canonical = str(ipaddress.ip_address(value))
@@ -81,7 +93,7 @@ def _check_ip(value: str) -> None:
         raise refusal("malformed", f"{value!r} is not in canonical form")
 
 
-_CHECKS: Final[Mapping[str, Callable[[str], None]]] = {
+_CHECKS: Final[Mapping[str, Callable[[str, Config], None]]] = {
     "dns": _check_dns,
     "ip": _check_ip,
 }

@@ -17,6 +17,7 @@ from tests.ca.actions import http_date
 from tests.ca.certificates import Revocation
 from tests.ca.config import Config
 from tests.ca.delivery import deliver
+from tests.ca.dns01 import Dns01
 from tests.ca.endpoints import Endpoints, Rooms
 from tests.ca.exchange import Answer, Delivery, Exchange, json_answer
 from tests.ca.faults import Faults
@@ -58,6 +59,10 @@ class TestCA:
                 self.config.resolve, self.config.validation_timeout, os.urandom
             )
         }
+        if self.config.dns is not None:
+            self._validators["dns-01"] = Dns01(
+                self.config.dns, self.config.validation_timeout, os.urandom
+            )
         self._runner: web.ServerRunner
         self._closing = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -85,7 +85,7 @@ class Http01:
 
     def offer(self, identifier: Identifier) -> Mapping[str, object] | None:
         """Offer a fresh token for names and addresses."""
-        if identifier.type not in {"dns", "ip"}:
+        if identifier.type not in {"dns", "ip"} or identifier.wildcard:
             return None
         return {"token": new_token(self._randomness(24))}
 

@@ -10,7 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,8 @@ class PebbleOptions:
         no_sleep: False lets validation wait a random time of up to 15 seconds.
         authz_reuse: Per cent of valid authorizations that are used again.
         validity: Lifetime of the certificates.
+        dns: Address and port of the DNS server that it asks; empty for one that
+            answers 127.0.0.1 for all names.
     """
 
     http_port: int = 0
@@ -41,6 +43,7 @@ class PebbleOptions:
     no_sleep: bool = True
     authz_reuse: int = 0
     validity: timedelta = timedelta(days=90)
+    dns: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -119,7 +122,7 @@ def pebble(scratch: Path, options: PebbleOptions = DEFAULT) -> Iterator[Pebble]:
     config = home / "pebble.json"
     config.write_text(json.dumps({"pebble": settings}))
     setting = Setting(environment=options.environment)
-    with _names(home) as dns:
+    with nullcontext(options.dns) if options.dns else _names(home) as dns:
         argv = ["pebble", "-config", str(config), "-dnsserver", dns]
         with running("pebble", argv, home / "pebble.log", setting) as part:
             server = Pebble(

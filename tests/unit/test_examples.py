@@ -90,7 +90,7 @@ def _examples() -> set[str]:
     found = set()
     said = False
     for line in REFERENCE.read_text().splitlines():
-        if match := re.match(r"#(\w+) =", line):
+        if match := re.match(r"#(?:\w+\.)*(\w+) =", line):
             found |= {match.group(1)} if said else set()
             said = False
         elif line.startswith("# "):

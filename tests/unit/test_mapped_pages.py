@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from agent.files import clean_mappings, release_mapped_pages
+from agent.files import clean_code, release_code_pages
 
 HEADER = "{perms} 00000000 08:01 4711 {path}"
 DETAILS = "Size: 4 kB\nRss: 4 kB\nAnonymous: {anonymous} kB\nVmFlags: rd mr"
 CASES = {
     "code of a library": ("r-xp", "/usr/lib/libc.so.6", 0, True),
-    "constants of a library": ("r--p", "/usr/lib/libc.so.6", 0, True),
-    "a file whose name has a space": ("r--p", "/tmp/a file", 0, True),
+    "code whose file has a space in its name": ("r-xp", "/tmp/a file", 0, True),
+    "code with a breakpoint": ("r-xp", "/usr/lib/libc.so.6", 4, False),
+    "constants, which may be relocated": ("r--p", "/usr/lib/libc.so.6", 0, False),
     "a file that was replaced": ("r-xp", "/usr/lib/libc.so.6 (deleted)", 0, True),
-    "relocated constants": ("r--p", "/usr/lib/libc.so.6", 4, False),
     "variables of a library": ("rw-p", "/usr/lib/libc.so.6", 0, False),
     "the heap": ("rw-p", "[heap]", 0, False),
     "the kernel's own": ("r-xp", "[vdso]", 0, False),
@@ -20,8 +20,8 @@ CASES = {
 }
 
 
-def test_only_mappings_whose_pages_are_all_in_a_file_are_named() -> None:
-    """Anything writable, nameless or with a page of its own is left alone."""
+def test_only_code_whose_pages_are_all_in_a_file_is_named() -> None:
+    """Anything writable, nameless, relocatable or with a page of its own stays."""
     lines, wanted = [], []
     for number, (perms, path, anonymous, clean) in enumerate(CASES.values(), start=1):
         start = number << 16
@@ -30,15 +30,15 @@ def test_only_mappings_whose_pages_are_all_in_a_file_are_named() -> None:
         lines.append(DETAILS.format(anonymous=anonymous))
         if clean:
             wanted.append((start, 4096))
-    assert list(clean_mappings("\n".join(lines))) == wanted
+    assert list(clean_code("\n".join(lines))) == wanted
 
 
-def test_this_process_lives_on_without_its_mapped_pages() -> None:
-    """There are such mappings here, their pages go, and code comes back when used."""
+def test_this_process_lives_on_without_its_code_pages() -> None:
+    """There is such code here, its pages go, and they come back when used."""
     smaps = Path("/proc/self/smaps").read_text()
-    assert list(clean_mappings(smaps))
+    assert list(clean_code(smaps))
     before = _resident()
-    release_mapped_pages()
+    release_code_pages()
     assert _resident() < before
     assert sorted("cab") == ["a", "b", "c"]
 

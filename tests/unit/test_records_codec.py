@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from agent.jobs.reconcile import reconcile
 from agent.records.certificate import CertificateRecord
 from agent.records.codec import Raw, RecordError, Schema, decode, encode, version_of
 from agent.records.keys import PinRecord, PinStatus
@@ -22,7 +23,6 @@ from tests.vectors.records import (
     issue_job,
     moment,
 )
-from agent.jobs.reconcile import reconcile
 
 INSTANCE = InstanceRecord(install="0123456789abcdef", high_water=NOW)
 TOKEN = TokenRecord(
@@ -79,7 +79,10 @@ def envelope(**members: Any) -> bytes:
         (envelope(version=2), "the record has version 2, newer than this program"),
         (envelope(version=0), "the record has version 0, which never was"),
         (envelope(version="1"), "the record is corrupt: "),
-        (envelope(record={"name": "\ud7ff"}).replace("\ud7ff".encode(), b"\xff"), "the record is corrupt: "),
+        (
+            envelope(record={"name": "\ud7ff"}).replace("\ud7ff".encode(), b"\xff"),
+            "the record is corrupt: ",
+        ),
         (envelope()[:-1] + b', "x": ' + b'{"a":' * 50_000, "the record is corrupt: "),
     ],
 )
@@ -120,7 +123,14 @@ LATER = Schema(
     [
         (1, {"label": "operator", "lost": 1}),
         (2, {"name": "operator", "lost": 1}),
-        (3, {"name": "operator", "lost": 1, "directory": "https://ca.example/directory"}),
+        (
+            3,
+            {
+                "name": "operator",
+                "lost": 1,
+                "directory": "https://ca.example/directory",
+            },
+        ),
     ],
 )
 def test_an_old_record_is_migrated_step_by_step(version: int, raw: Raw) -> None:

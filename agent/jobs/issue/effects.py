@@ -35,17 +35,26 @@ class FindOrder:
 
 @dataclass(frozen=True, slots=True)
 class FetchAuthorization:
-    """Ask for the state of an authorization; keeps its challenge presented."""
+    """Ask for the state of an authorization; keeps what is answered presented.
+
+    The others of the order as well: the CA validates them meanwhile.
+    """
 
     authorization: AuthorizationRecord
+    others: tuple[AuthorizationRecord, ...] = ()
     name = "fetch-authorization"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Present the challenge and tell the CA that it is ready."""
+    """Present the challenge and tell the CA that it is ready.
+
+    The others of the order are presented first as well: where two share a TXT record,
+    a cache between us and the CA would keep the answer that held only one.
+    """
 
     authorization: AuthorizationRecord
+    others: tuple[AuthorizationRecord, ...] = ()
     name = "answer"
 
 

@@ -14,6 +14,7 @@ from agent.jobs.issue.effects import (
     CreateOrder,
     Effect,
     FetchAuthorization,
+    FetchOrder,
     Finalize,
     FindOrder,
     KeyExists,
@@ -221,13 +222,13 @@ def _is_lost(effect: Effect, failure: Failure) -> bool:
     """Tell whether nobody knows what became of a request.
 
     No answer came, or that of something in between; an order was made and its answer
-    cannot be used; or the look for such an order did not get that far.
+    cannot be used; or the look for what became of it did not get that far.
     """
     unclear = failure.kind in {"transport", _UNTYPED} and _is_passing(failure)
     match effect:
         case CreateOrder():
             return unclear or failure.kind == "acme.protocol"
-        case FindOrder():
+        case FindOrder() | FetchAuthorization() | FetchOrder():
             return _continues(failure)
         case _:
             return unclear

@@ -71,9 +71,13 @@ def _answering(phase: Answering, lost: str) -> Effect:
     for authorization in open_ones:
         if not authorization.answered:
             # A challenge is answered once: after a lost answer its state is asked.
-            unsure = lost in {Answer.name, FetchAuthorization.name}
-            return (FetchAuthorization if unsure else Answer)(authorization)
-    return FetchAuthorization(open_ones[0]) if open_ones else FetchOrder(phase.order)
+            if lost in {Answer.name, FetchAuthorization.name}:
+                return FetchAuthorization(authorization)
+            others = tuple(a for a in open_ones if a is not authorization)
+            return Answer(authorization, others)
+    if not open_ones:
+        return FetchOrder(phase.order)
+    return FetchAuthorization(open_ones[0], tuple(open_ones[1:]))
 
 
 def _why_waiting(job: IssueJob) -> str:

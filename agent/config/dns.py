@@ -1,0 +1,90 @@
+"""What `[dns-01]` must still satisfy once its types are right."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from agent.config.model import Dns
+from agent.config.units import duration
+
+PORT: Final = 53
+_SERVER: Final = re.compile(
+    r"(\[(?P<bracketed>[^\[\]]+)\]|(?P<plain>[0-9.]+))(:(?P<port>[0-9]{1,5}))?"
+    r"|[0-9A-Fa-f:.]+(%\S+)?"
+)
+_ZONE: Final = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
+
+
+class DnsServer(NamedTuple):
+    """Where a DNS server listens: an IP address without brackets, and a port."""
+
+    host: str
+    port: int = PORT
+
+    def __str__(self) -> str:
+        """Return the address for people; the port where it is not 53."""
+        if self.port == PORT:
+            return self.host
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def dns_server(text: str) -> DnsServer:
+    """Return the server that a text names: an address, maybe with a port.
+
+    >>> dns_server("[2001:db8::53]:5353")
+    DnsServer(host='2001:db8::53', port=5353)
+
+    Raises:
+        ValueError: It names none.
+    """
+    match = _SERVER.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    host = str(ipaddress.ip_address(match["bracketed"] or match["plain"] or text))
+    port = int(match["port"] or PORT)
+    if not 0 < port < 1 << 16:
+        raise ValueError(text)
+    return DnsServer(host, port)
+
+
+def dns_problems(dns: Dns) -> Iterator[str]:
+    """Yield a clause for every rule that `[dns-01]` breaks."""
+    yield from _rfc2136(dns) if dns.provider == "rfc2136" else _exec(dns)
+    if dns.zone is not None and not _ZONE.fullmatch(dns.zone):
+        yield f"dns-01.zone: {dns.zone} is not a lower-case dns name"
+    for field, texts in (("server", dns.servers), ("resolvers", dns.resolvers)):
+        for text in texts:
+            if not _is_server(text):
+                yield f"dns-01.{field}: {text} is not an ip address, maybe with a port"
+
+
+def _rfc2136(dns: Dns) -> Iterator[str]:
+    if not dns.servers:
+        yield "dns-01.server: name the server that takes updates"
+    if dns.tsig is None:
+        yield "dns-01.tsig: rfc2136 needs a key, unsigned updates are not sent"
+    if dns.exec is not None:
+        yield 'dns-01.exec: needs provider = "exec"'
+
+
+def _exec(dns: Dns) -> Iterator[str]:
+    if dns.exec is None:
+        yield "dns-01.exec: say which command is run"
+    elif not dns.exec.command[0].startswith("/"):
+        yield "dns-01.exec.command: begin with an absolute path"
+    elif "\0" in "".join(dns.exec.command):
+        yield "dns-01.exec.command: holds a NUL"
+    elif not duration(dns.exec.timeout):
+        yield "dns-01.exec.timeout: must be longer than nothing"
+    if dns.servers or dns.tsig is not None:
+        yield 'dns-01: server and tsig need provider = "rfc2136"'
+
+
+def _is_server(text: str) -> bool:
+    try:
+        dns_server(text)
+    except ValueError:
+        return False
+    return True

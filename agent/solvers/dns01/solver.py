@@ -1,0 +1,178 @@
+"""The solver of dns-01: where, what, in which order, and what is left behind.
+
+It knows aliases, concurrency and cancellation. How a record is changed is a provider's.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+from weakref import WeakValueDictionary
+
+from agent.clock import Clock
+from agent.config.dns import PORT
+from agent.config.model import Dns
+from agent.config.units import duration
+from agent.errors import AgentError
+from agent.ports import Presentation
+from agent.solvers.dns01.command import Command
+from agent.solvers.dns01.lookups import Lookups
+from agent.solvers.dns01.propagation import propagated
+from agent.solvers.dns01.records import Change, Provider, record_name, txt_value
+from agent.solvers.dns01.update import Rfc2136
+from agent.solvers.errors import DnsLookupError, DnsPropagationError, DnsUpdateError
+
+_log: Final = logging.getLogger(__name__)
+
+REMOVE_WITHIN: Final = timedelta(seconds=10)
+"""Longest time that leaving may take; a value that stays is public and harmless."""
+LOOK_UP_WITHIN: Final = timedelta(seconds=60)
+"""Longest time for finding a record's zone, or a zone's servers."""
+
+
+class Dns01:
+    """The `Solver` of dns-01, one for the process.
+
+    Many values may be presented at the same time, also at one name, and one value more
+    than once: it is removed when the last who presented it has left.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Dns | None],
+        read_secret: Callable[[str], bytes],
+        clock: Clock,
+        *,
+        port: int = PORT,
+    ) -> None:
+        """Present as configured.
+
+        Args:
+            settings: Returns the table `[dns-01]` in force; what was presented is
+                removed in the way in which it was presented.
+            read_secret: Resolves a reference to a secret.
+            clock: Paces the questions to servers.
+            port: Where authoritative servers listen.
+        """
+        self._settings = settings
+        self._read_secret = read_secret
+        self._clock = clock
+        self._port = port
+        self._held: Counter[Change] = Counter()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def presented(self) -> frozenset[Change]:
+        """Return what is presented now."""
+        return frozenset(self._held)
+
+    @asynccontextmanager
+    async def prepare(
+        self, presentation: Presentation
+    ) -> AsyncIterator[dict[str, object]]:
+        """Present a value until all servers have it; the payload for the CA is `{}`.
+
+        Raises:
+            DnsLookupError: It is not known where the record is to be written.
+            DnsUpdateError: The value was not written.
+            DnsPropagationError: A server of the zone did not have it in time.
+            FileError: The TSIG key cannot be read.
+        """
+        settings = self._settings()
+        if settings is None:
+            raise DnsUpdateError("there is no table [dns-01] any more")
+        lookups = Lookups(settings.resolvers, port=self._port)
+        change = await _locate(presentation, settings, lookups)
+        async with self._written(change, self._provider(settings)):
+            await self._wait(change, settings, lookups)
+            yield {}
+
+    def _provider(self, settings: Dns) -> Provider:
+        if settings.provider == "exec" and settings.exec is not None:
+            return Command(settings.exec)
+        if settings.tsig is None:
+            raise DnsUpdateError("[dns-01] has no tsig key")
+        return Rfc2136(settings, settings.tsig, self._read_secret)
+
+    @asynccontextmanager
+    async def _written(self, change: Change, provider: Provider) -> AsyncIterator[None]:
+        self._held[change] += 1
+        written = False
+        try:
+            async with self._lock(change):
+                await provider.present(change)
+            written = True
+            yield
+        finally:
+            self._held -= Counter([change])  # without those that nobody holds any more
+            # Whether an update was lost, or cut short by a cancellation, nobody knows.
+            await _to_its_end(self._remove(change, provider, loud=written))
+
+    def _lock(self, change: Change) -> asyncio.Lock:
+        """Return the lock of a record: providers may read it, change it, write it."""
+        return self._locks.setdefault(change.record, asyncio.Lock())
+
+    async def _remove(self, change: Change, provider: Provider, *, loud: bool) -> None:
+        try:
+            async with (
+                asyncio.timeout(REMOVE_WITHIN.total_seconds()),
+                self._lock(change),
+            ):
+                if change not in self._held:
+                    await provider.remove(change)
+        except (AgentError, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+            level = logging.WARNING if loud else logging.DEBUG
+            _log.log(level, "cannot remove a value of %s: %s", change.record, reason)
+
+    async def _wait(self, change: Change, settings: Dns, lookups: Lookups) -> None:
+        within = duration(settings.propagation)
+        if not within:
+            return
+        try:
+            async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()):
+                servers = await lookups.servers(change.zone)
+        except TimeoutError as error:
+            raise DnsPropagationError(
+                f"looking for the name servers of {change.zone} took too long"
+            ) from error
+        await propagated(change, servers, within, self._clock)
+
+
+async def _locate(
+    presentation: Presentation, settings: Dns, lookups: Lookups
+) -> Change:
+    """Find the name to write to, behind all aliases, and its zone."""
+    record = record_name(presentation.identifier)
+    try:
+        async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()):
+            target = await lookups.target(record)
+            zone = settings.zone or await lookups.zone(target)
+    except TimeoutError as error:
+        raise DnsLookupError(
+            f"looking for the zone of {record} took too long"
+        ) from error
+    return Change(
+        domain=presentation.identifier,
+        zone=zone.removesuffix("."),
+        record=target,
+        value=txt_value(presentation.key_authorization),
+    )
+
+
+async def _to_its_end(work: Coroutine[object, object, None]) -> None:
+    """Let bounded work end though we are cancelled meanwhile, and be cancelled then."""
+    # No TaskGroup: it would pass the cancellation on.
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
