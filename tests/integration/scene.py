@@ -38,7 +38,7 @@ BASE: Final = """\
 [agent]
 state = "{home}/state"
 runtime = "{home}/run"
-health = "{address}:9469"
+health = "{health}"
 clock = "assume"
 
 [http-01]
@@ -236,13 +236,22 @@ class Scene:
         """Return the state directory."""
         return self.home / "state"
 
-    def configure(self, *tables: str, account: str = IN_FILE) -> None:
-        """Write the configuration: the base and further tables."""
+    def configure(
+        self, *tables: str, account: str = IN_FILE, health: bool = True
+    ) -> None:
+        """Write the configuration: the base and further tables.
+
+        Args:
+            tables: What stands after the base.
+            account: Where the account key is.
+            health: Listen for scrapes; it costs a tenth of a second at the start.
+        """
         base = BASE.format(
             home=self.home,
             address=self.address,
             directory=self.ca.directory_url,
             account=account,
+            health=f"{self.address}:{HEALTH_PORT}" if health else "",
         )
         self.config.write_text(base + "".join(tables))
 

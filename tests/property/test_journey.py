@@ -172,6 +172,11 @@ class Journey:
         before = self.record.issue
         after = fold(self.record, slot, effect, outcome, CONTEXT, self._moment())
         self._store(after)
+        issuing = after.issue
+        if issuing and issuing.failure and issuing.failure.kind == "acme.order-lost":
+            # Looked for in vain: the CA does not list it, or says so too often.
+            for order in self.ca.orders:
+                order.given_up = True
         had = None if before is None else getattr(before.phase, "order", None)
         if had is not None and (
             after.issue is None or isinstance(after.issue.phase, KeyMade)

@@ -406,12 +406,16 @@ def test_an_unlisted_order_is_asked_for_anew() -> None:
 
 
 def test_a_ca_that_fails_to_list_orders_is_not_asked_for_ever() -> None:
-    """Unless it asked for patience, which is kept."""
-    often = {"failures": MAX_LOOKS}
-    broken = failed("acme.protocol")
-    job = after(PHASES["key-made"], "find-order", broken, **often)
-    assert job.failure is not None
-    assert job.failure.kind == "acme.order-lost"
+    """Unless it asked for patience, which is kept, or failed in another way before."""
+    often = {"failures": MAX_LOOKS, "failure": failure("acme.protocol")}
+    for kind, then in (
+        ("acme.protocol", "acme.order-lost"),
+        ("acme:serverInternal", "acme:serverInternal"),
+        ("acme:rateLimited", "acme:rateLimited"),
+    ):
+        job = after(PHASES["key-made"], "find-order", failed(kind), **often)
+        assert job.failure is not None
+        assert job.failure.kind == then
     patient = failed(
         "acme:rateLimited",
         retry_at=NOW + MINUTE,

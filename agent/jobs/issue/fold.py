@@ -238,7 +238,10 @@ def _is_unlistable(job: IssueJob, failure: Failure) -> bool:
     """Tell whether looking for a lost order is given up: the CA will not list it."""
     if failure.retry_at is not None or not failure.kind.startswith(("acme:", "acme.")):
         return False
-    return job.failures >= MAX_LOOKS or not _continues(failure)
+    again = job.failure is not None and job.failure.kind == failure.kind
+    broken = failure.kind in {"acme.protocol", "acme:serverInternal", _UNTYPED}
+    looked = broken and again and job.failures >= MAX_LOOKS
+    return looked or not _continues(failure)
 
 
 def _continues(failure: Failure) -> bool:
