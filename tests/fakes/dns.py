@@ -22,7 +22,6 @@ import dns.update
 
 KEY: Final = b"k" * 32
 KEY_NAME: Final = "tester"
-_ALIASES: Final = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +101,8 @@ class FakeDns:
         if kind == "TXT" and self.lag > 0:
             self.lag -= 1
             return
+        if (name, kind) not in self.records and (name, "CNAME") in self.records:
+            kind = "CNAME"
         texts = self.records.get((name, kind), [])
         if kind == "TXT":
             texts = [f'"{text}"' for text in texts]
