@@ -80,8 +80,8 @@ class Command:
 def require_trusted(path: Path) -> None:
     """Return only for an executable that nobody but root can have written.
 
-    The same holds for every directory above it, and above a link to it; a sticky one may be written by others,
-    who cannot replace what is root's there.
+    The same holds for every directory above it, and above a link to it. A sticky one
+    may be written by others, who cannot replace what is root's there.
 
     Raises:
         DnsUpdateError: It is missing, no executable file, or not root's alone.
