@@ -80,8 +80,8 @@ class Command:
 def require_trusted(path: Path) -> None:
     """Return only for an executable that nobody but root can have written.
 
-    The same holds for every directory above it; a sticky one may be written by others,
-    who cannot replace what is root's there.
+    The same holds for every directory above it, and above a link to it. A sticky one
+    may be written by others, who cannot replace what is root's there.
 
     Raises:
         DnsUpdateError: It is missing, no executable file, or not root's alone.
@@ -89,7 +89,8 @@ def require_trusted(path: Path) -> None:
     try:
         real = path.resolve(strict=True)
         facts = real.stat()
-        above = [(parent, parent.stat()) for parent in real.parents]
+        parents = dict.fromkeys((*real.parents, *path.parents))
+        above = [(parent, parent.stat()) for parent in parents]
     except OSError as error:
         raise DnsUpdateError(f"cannot run {path}: {describe(error)}") from error
     if not stat.S_ISREG(facts.st_mode) or not facts.st_mode & 0o111:
