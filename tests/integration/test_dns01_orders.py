@@ -1,5 +1,6 @@
 """Whole orders by dns-01: the daemon, a real DNS server, the test CA and Pebble."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,18 +112,12 @@ def test_an_executable_of_the_operator_writes_the_records(
     tmp_path: Path, dns: Dns
 ) -> None:
     """It gets what the documentation says and nothing of the daemon's environment."""
-    argv = [
-        sys.executable,
-        "-c",
-        EXECUTABLE,
-        dns.primary,
-        "example.",
-        str(dns.key_file),
-    ]
+    script = tmp_path / "nfcertd-dns"
+    script.write_text(EXECUTABLE)
+    argv = [sys.executable, str(script), dns.primary, "example.", str(dns.key_file)]
     table = (
-        '\n[dns-01]\nprovider = "exec"\n'
-        f'resolvers = ["{dns.primary}"]\n'
-        "exec.command = [\n" + "".join(f"'''{word}''',\n" for word in argv) + "]\n"
+        f'\n[dns-01]\nprovider = "exec"\nresolvers = ["{dns.primary}"]\n'
+        f"exec.command = {json.dumps(argv)}\n"
     )
     with told(tmp_path, dns) as place:
         place.configure(certificate_table("web", names=BOTH, more=BY_DNS), table)
