@@ -12,8 +12,6 @@ from cryptography import x509
 
 from tests.ca import Config
 from tests.integration.scene import (
-    BASE,
-    IN_FILE,
     Scene,
     Status,
     certificate_table,
@@ -164,14 +162,12 @@ def test_pebble_validates_base_and_wildcard(tmp_path: Path, dns: Dns) -> None:
     with told(tmp_path, dns) as place, pebble(tmp_path, options) as server:
         (place.home / "transport.pem").write_bytes(server.ca_pem.read_bytes())
         (place.home / "issuing.pem").write_text(server.issuing_roots())
-        base = BASE.format(
-            home=place.home,
-            address=place.address,
-            directory=server.directory_url,
-            account=f"{IN_FILE} }}\nterms_agreed = true\n#",
-        )
         web = certificate_table("web", names=BOTH, more=BY_DNS)
-        place.config.write_text(base + web + dns.table())
+        place.configure(web, dns.table())
+        text = place.config.read_text()
+        text = text.replace(place.ca.directory_url, server.directory_url)
+        agreed = "[account.test]\nterms_agreed = true\n"
+        place.config.write_text(text.replace("[account.test]\n", agreed))
         with place.daemon() as daemon:
             daemon.settle(is_done)
         assert names_of(place) == set(BOTH)
