@@ -1,5 +1,6 @@
 """Whole orders by dns-01: the daemon, a real DNS server, the test CA and Pebble."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,6 @@ from cryptography import x509
 
 from tests.ca import Config
 from tests.integration.scene import (
-    BASE,
-    IN_FILE,
     Scene,
     Status,
     certificate_table,
@@ -111,18 +110,12 @@ def test_an_executable_of_the_operator_writes_the_records(
     tmp_path: Path, dns: Dns
 ) -> None:
     """It gets what the documentation says and nothing of the daemon's environment."""
-    argv = [
-        sys.executable,
-        "-c",
-        EXECUTABLE,
-        dns.primary,
-        "example.",
-        str(dns.key_file),
-    ]
+    script = tmp_path / "nfcertd-dns"
+    script.write_text(EXECUTABLE)
+    argv = [sys.executable, str(script), dns.primary, "example.", str(dns.key_file)]
     table = (
-        '\n[dns-01]\nprovider = "exec"\n'
-        f'resolvers = ["{dns.primary}"]\n'
-        "exec.command = [\n" + "".join(f"'''{word}''',\n" for word in argv) + "]\n"
+        f'\n[dns-01]\nprovider = "exec"\nresolvers = ["{dns.primary}"]\n'
+        f"exec.command = {json.dumps(argv)}\n"
     )
     with told(tmp_path, dns) as place:
         place.configure(certificate_table("web", names=BOTH, more=BY_DNS), table)
@@ -169,14 +162,12 @@ def test_pebble_validates_base_and_wildcard(tmp_path: Path, dns: Dns) -> None:
     with told(tmp_path, dns) as place, pebble(tmp_path, options) as server:
         (place.home / "transport.pem").write_bytes(server.ca_pem.read_bytes())
         (place.home / "issuing.pem").write_text(server.issuing_roots())
-        base = BASE.format(
-            home=place.home,
-            address=place.address,
-            directory=server.directory_url,
-            account=f"{IN_FILE} }}\nterms_agreed = true\n#",
-        )
         web = certificate_table("web", names=BOTH, more=BY_DNS)
-        place.config.write_text(base + web + dns.table())
+        place.configure(web, dns.table())
+        text = place.config.read_text()
+        text = text.replace(place.ca.directory_url, server.directory_url)
+        agreed = "[account.test]\nterms_agreed = true\n"
+        place.config.write_text(text.replace("[account.test]\n", agreed))
         with place.daemon() as daemon:
             daemon.settle(is_done)
         assert names_of(place) == set(BOTH)
