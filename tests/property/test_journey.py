@@ -27,10 +27,9 @@ from agent.records.job import Failure
 from agent.records.phases import KeyMade
 from agent.renewal.disposition import TABLE, failure_of
 from tests.vectors.model import Fault, GoneError, ModelCa, ModelHost, refusals
-from tests.vectors.records import DAY, NOW, context
+from tests.vectors.records import DAY, NOW, certificate_table, context
 
-CONTEXT = context()
-PERFORMED_BEFORE = {Fault.CRASH_AFTER, Fault.STOP_AFTER, Fault.LOST_AFTER}
+CONTEXT = context(certificate_table(grace="30s"))
 LIMIT = 600
 """Steps in which every journey must have ended."""
 
@@ -157,6 +156,8 @@ class Journey:
             return self.ca.perform(effect, key, self.now)
         prints = {p.number: p.issuance.fingerprint for p in self.record.publications}
         served = self.host.served
+        if isinstance(effect, deploy.Swap) and fault is Fault.NO_DIRECTORY:
+            self.host.directories.discard(effect.number)
         outcome = self.host.perform(effect, prints, self.now)
         if isinstance(effect, deploy.Tell) and fault is Fault.BROKEN:
             self.host.broken = True
@@ -195,7 +196,7 @@ class Journey:
 
     def _store(self, record: CertificateRecord) -> None:
         """Let a record pass through its file, as every step of the daemon does."""
-        assert record.key_count == len({k.label for k in record.keys}) or record.keys
+        assert len({key.id for key in record.keys}) == len(record.keys)
         self.record = decode(encode(record), CertificateRecord)
 
     def _fault(self) -> Fault:

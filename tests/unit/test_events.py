@@ -89,8 +89,10 @@ def told(before: CertificateRecord, after: CertificateRecord) -> list[tuple[str,
             ONE,
             replace(
                 ONE,
-                endpoints=ONE.endpoints
-                | {"b": EndpointRecord(live=1, proven=1, by="nobody-asked")},
+                endpoints={
+                    **ONE.endpoints,
+                    "b": EndpointRecord(live=1, proven=1, by="nobody-asked"),
+                },
             ),
             [
                 ("endpoint.swapped", "endpoint b: live points to publication 1"),

@@ -1,4 +1,4 @@
-"""What the daemon shows of itself: states, plans, keys, with no record at all as well."""
+"""What the daemon shows of itself: states, plans and keys, also without a record."""
 
 from datetime import datetime, timedelta
 from typing import Any

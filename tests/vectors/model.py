@@ -43,6 +43,7 @@ class Fault(StrEnum):
     REFUSED = "the ca refuses for a reason"
     INVALID = "the ca gives the order up"
     BAD_CHAIN = "the chain is not what was ordered"
+    NO_DIRECTORY = "a published directory is gone"
     BROKEN = "the endpoint does not come up with the new certificate"
     STUBBORN = "the endpoint goes on with the old certificate"
 
@@ -91,7 +92,7 @@ class ModelCa:
 
     def order(self, url: str, now: datetime) -> ModelOrder:
         """Return an order; one that has expired is forgotten."""
-        found = next(o for o in self.orders if url.startswith(o.url))
+        found = next(o for o in self.orders if f"{url}/".startswith(f"{o.url}/"))
         if now >= found.expires:
             found.status = "invalid"
             raise problem("malformed", 404)
@@ -110,7 +111,9 @@ class ModelCa:
         )
         return issue.OrderSeen(order.url, seen)
 
-    def perform(self, effect: Any, key: str, now: datetime) -> issue.Outcome:
+    def perform(  # noqa: PLR0911 -- one arm an effect
+        self, effect: Any, key: str, now: datetime
+    ) -> issue.Outcome:
         """Do what a request asks for."""
         match effect:
             case issue.CreateOrder():
@@ -199,6 +202,8 @@ class ModelHost:
                 return deploy.Watched(seen, settled=seen[0].fingerprint == wanted)
             case retire.DestroyKey(identity):
                 self.keys.discard(identity)
+            case _:
+                pass
         return Performed()
 
     def _look(self, prints: dict[int, str], now: datetime) -> tuple[Sighting, ...]:

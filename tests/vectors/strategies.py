@@ -19,7 +19,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     return _of(msgspec.inspect.type_info(kind))
 
 
-def _of(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
+def _of(  # noqa: PLR0911 -- one arm a type
+    kind: msgspec.inspect.Type,
+) -> st.SearchStrategy[Any]:
     match kind:
         case msgspec.inspect.StructType(cls=cls, fields=fields):
             members = {field.name: _of(field.type) for field in fields}
