@@ -289,7 +289,8 @@ def test_a_key_is_destroyed_only_after_proof_and_grace(tmp_path: Path) -> None:
                 daemon.wait(lambda s: s.job("web", "deploy")["failures"] > 1)
                 assert len(key_files(place.state)) == 3
                 server.feel("")
-                daemon.settle(lambda s: s.certificate("web")["deployed"])
+                daemon.settle(lambda s: s.job("web", "retire"))
+                assert daemon.status().certificate("web")["deployed"]
                 place.clock.push(timedelta(hours=23))
                 status = daemon.wait(lambda s: s.job("web", "retire"))
                 assert status.job("web", "retire")["next"] == "the key's grace"

@@ -240,7 +240,7 @@ def test_every_journey_ends_well(
     journey._faults[:] = renewing  # noqa: SLF001 -- the faults of the second half
     journey.travel(settled(2))
     last = journey.record
-    assert journey.host.served == journey.host.live == last.publication_count
+    assert journey.host.served == journey.host.live == last.publication_count == 2
     assert journey.host.keys == {key.id for key in last.keys}
     assert len(last.keys) == 1
     assert last.alarms == {}
