@@ -4,6 +4,7 @@ These checks cannot be configured away: a chain that fails one is never publishe
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID
 
 from agent.errors import AgentError
@@ -95,8 +97,11 @@ def parse_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
     if not labels:
         raise ChainError("the pem file holds no certificate")
     try:
-        return tuple(x509.load_pem_x509_certificates(pem))
-    except _UNREADABLE as error:
+        with warnings.catch_warnings():
+            # The library warns of what RFC 5280 forbids, such as a serial number of 0.
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            return tuple(x509.load_pem_x509_certificates(pem))
+    except (*_UNREADABLE, CryptographyDeprecationWarning) as error:
         raise ChainError("the pem file holds a certificate that cannot be read") from (
             error
         )

@@ -2,16 +2,18 @@
 
 import base64
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.x509.oid import NameOID
 
 from agent.pki.chain import (
     MAX_CHAIN,
@@ -326,3 +328,27 @@ def test_an_anchor_of_an_unknown_kind_is_passed_over() -> None:
     """What cannot have signed the leaf does not keep another from having done so."""
     odd = but(ROOT, subject="Middle", key=ec.derive_private_key(5, ec.SECP192R1()))
     assert check(pem(GOOD_LEAF, GOOD_MIDDLE), issue(odd, odd), GOOD_ROOT)
+
+
+def test_a_serial_number_that_is_not_positive_is_refused() -> None:
+    """The library only warns of what RFC 5280 section 4.1.2.2 forbids."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "zero")])
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    der = certificate.public_bytes(Encoding.DER)
+    version, serial = b"\xa0\x03\x02\x01\x02", b"\x02\x01\x01"
+    damaged = der.replace(version + serial, version + b"\x02\x01\x00", 1)
+    text = base64.encodebytes(damaged).decode()
+    armoured = f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+    with pytest.raises(ChainError, match="cannot be read"):
+        parse_chain(armoured.encode())
