@@ -4,6 +4,7 @@ Each class is one misbehaviour of a server or of the network. Which request meet
 written in a `Fault`.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -268,7 +269,7 @@ class TurnInvalid(Action):
 # Chains
 
 
-class Chain(Action):
+class Chain(Action, ABC):
     """Replace the chain of a certificate answer; other answers stay as they are."""
 
     __slots__ = ()
@@ -279,9 +280,9 @@ class Chain(Action):
             return answer
         return replace(answer, body=self.forge(exchange, exchange.issued, answer.body))
 
+    @abstractmethod
     def forge(self, exchange: Exchange, issued: Issued, chain: bytes) -> bytes:
         """Return the wrong chain."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
