@@ -172,7 +172,9 @@ class Commands:
 
 def _hurried(job: Job[P]) -> Job[P]:
     """Return a job without its wait, unless the CA asked for patience."""
-    asked = job.failure is not None and job.failure.retry_at is not None
+    # A poll keeps the CA's pace as well: there is nothing to hurry but the CA.
+    failure = job.failure
+    asked = job.polls > 0 or (failure is not None and failure.retry_at is not None)
     return _pardoned(job if asked else replace(job, not_before=None))
 
 

@@ -180,8 +180,11 @@ class Publications:
 
     def _prune(self, certificate: str, keep: frozenset[int]) -> None:
         parent = self._certificates / certificate
+        newest = max(keep, default=0)
         for path in parent.iterdir() if parent.is_dir() else ():
-            if not (path.name.isdigit() and int(path.name) in keep):
+            # A number above those known is a publication made while this one waited.
+            number = int(path.name) if path.name.isdigit() else 0
+            if number not in keep and number <= newest:
                 shutil.rmtree(path)
 
     def _files(

@@ -225,7 +225,7 @@ WEIGHTED = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.lists(WEIGHTED, max_size=30), st.lists(WEIGHTED, max_size=40), st.booleans())
 def test_every_journey_ends_well(
     enrolling: list[Fault], renewing: list[Fault], lists: bool

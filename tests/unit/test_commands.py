@@ -146,6 +146,15 @@ async def test_a_renewal_under_way_is_hurried_and_not_repeated() -> None:
     assert office.record.renew_asked is None
 
 
+async def test_a_poll_keeps_its_pace() -> None:
+    """While the CA validates or issues there is nothing of ours to hurry."""
+    office = Office(issuing(not_before=START + timedelta(seconds=30), polls=5))
+    await office.ask("renew", name="web")
+    issue = office.record.issue
+    assert issue is not None
+    assert issue.not_before == START + timedelta(seconds=30)
+
+
 async def test_the_patience_that_a_ca_asked_for_is_kept() -> None:
     """An operator does not undercut Retry-After."""
     until = START + timedelta(hours=3)

@@ -330,6 +330,15 @@ async def test_pruning_keeps_what_is_kept(tmp_path: Path) -> None:
     await publications.prune("never-published", frozenset())
 
 
+async def test_pruning_spares_what_was_published_meanwhile(tmp_path: Path) -> None:
+    """A number above those known was made while the pruning waited its turn."""
+    publications = made(tmp_path)
+    for number in (1, 2, 3):
+        await publications.publish("web", publication(number), table())
+    await publications.prune("web", frozenset({2}))
+    assert names_below(tmp_path) == {"2", "3"}
+
+
 async def test_publishers_side_by_side_make_one_publication(tmp_path: Path) -> None:
     """Two endpoints of a certificate publish the same number at the same time."""
     publications = made(tmp_path)
