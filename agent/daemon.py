@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows every concrete class.
+"""The composition root: with `equipment` the only place that knows concrete classes.
 
 It builds the parts, starts their tasks, and turns signals into calls. SIGTERM cancels
 the main task; SIGHUP reloads the configuration, all or nothing.
@@ -11,7 +11,6 @@ import os
 import random  # noqa: TID251 -- the source that everything else is given
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
@@ -28,13 +27,10 @@ from agent.clock import Clock, SystemClock
 from agent.commands import Commands
 from agent.config.advice import advice
 from agent.config.errors import ConfigError
-from agent.config.model import Ca, Config
+from agent.config.model import Config
 from agent.config.units import duration
 from agent.control.server import Server
-from agent.endpoints.probe import Probe
-from agent.endpoints.process import PidfileTarget
-from agent.endpoints.signaller import Signals
-from agent.endpoints.unit import UnitTarget
+from agent.equipment import Stock, make_tools
 from agent.errors import AgentError
 from agent.events import Event
 from agent.files import read_secret, release_code_pages
@@ -42,14 +38,10 @@ from agent.health import Health
 from agent.keys.software import FileKeys
 from agent.keys.store import Keys, Surroundings
 from agent.manager import Draws, HungModuleError, Manager
-from agent.publication.directories import Publications
 from agent.records.others import InstanceRecord
-from agent.solvers.dns01.solver import Dns01
-from agent.solvers.http01 import Http01
 from agent.store import Store as FileStore
-from agent.transport import HttpsTransport, Peer
 from agent.vitals import Loading, Vitals
-from agent.workshop import Tools, Workshop, allowed_hosts
+from agent.workshop import Tools, Workshop
 
 _log: Final = logging.getLogger("nfcertd")
 
@@ -238,25 +230,16 @@ class Daemon:
         return read_secret(reference, credentials)
 
     def _make_tools(self, state: Path) -> Tools:
-        clock, config = self._host.clock, self._loading.config
-        handed_over = _handed_over(self._host.environ)
-        publications = Publications(
-            state,
-            lambda name: self._loading.config.token[name].token,
-            self._keys.files.private_pem,
-        )
-        publications.prepare()
-        dns01 = Dns01(lambda: self._loading.config.dns01, self._read_secret, clock)
-        return Tools(
-            keys=self._keys,
-            solvers={"http-01": Http01(config.http01, handed_over), "dns-01": dns01},
-            publisher=publications,
-            signaller=Signals(clock, UnitTarget(), PidfileTarget()),
-            prober=Probe(clock),
-            clock=clock,
-            observer=self,
-            read_secret=self._read_secret,
-            connect=_connect,
+        return make_tools(
+            Stock(
+                state=state,
+                environ=self._host.environ,
+                clock=self._host.clock,
+                config=lambda: self._loading.config,
+                keys=self._keys,
+                read_secret=self._read_secret,
+                observer=self,
+            )
         )
 
     def _control(self, runtime: Path) -> Server:
@@ -370,14 +353,3 @@ def _instance(store: Store, host: Host) -> InstanceRecord:
     elif now > record.high_water:
         store.put(replace(record, high_water=now))
     return record
-
-
-def _connect(table: Ca, roots: str | None) -> HttpsTransport:
-    timeout = duration(table.timeout)
-    return HttpsTransport(
-        Peer(hosts=allowed_hosts(table), roots=roots, timeout=timeout)
-    )
-
-
-def _handed_over(environ: MutableMapping[str, str]) -> tuple[socket.socket, ...]:
-    return systemd.listen_fds(environ, os.getpid()).get("http-01", ())

@@ -5,20 +5,21 @@ one place; exactly one place sleeps until it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+from agent.admission import Admission, Place
 from agent.cells import Cell, Cells
 from agent.clock import Clock
-from agent.config.check import account_of, ca_of
+from agent.config.lookup import account_of, ca_of
 from agent.config.model import Certificate, Config
 from agent.errors import AgentError
-from agent.jobs import register
+from agent.jobs.accounts import reconcile_account
 from agent.jobs.context import Context
 from agent.jobs.lifecycle import is_suspect
-from agent.jobs.reconcile import choose_key, next_change, reconcile
+from agent.jobs.reconcile import next_change, reconcile
 from agent.jobs.step import Moment, Wait
 from agent.records.certificate import Slot, jobs
 from agent.records.others import AccountRecord
@@ -28,8 +29,6 @@ from agent.work import AccountWork, CertificateWork, Performer
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 STORE_PAUSE: Final = timedelta(seconds=10)
 """How long the daemon waits after its state could not be written."""
-MAX_TASKS: Final = 8
-"""Jobs of one CA that run at the same time."""
 IDLE: Final = timedelta(seconds=45)
 """A pause longer than this is no pause inside an order: connections are let go."""
 OVERDUE: Final = timedelta(minutes=2)
@@ -40,14 +39,6 @@ class HungModuleError(AgentError):
     """A PKCS#11 module hangs and work is due: only a new process gets rid of it."""
 
     kind = "token.hung"
-
-
-class Place(NamedTuple):
-    """A job among all jobs: its subject's kind and name, and its slot."""
-
-    subject: str
-    name: str
-    slot: Slot
 
 
 class Housekeeping(Protocol):
@@ -96,6 +87,7 @@ class Manager:
         self._housekeeping = housekeeping
         self._clock = clock
         self._draws = draws
+        self._admission = Admission(self._is_suspect, self._ca)
         self._config = Config()
         self._install = ""
         self._changed = asyncio.Event()
@@ -171,20 +163,14 @@ class Manager:
         except AgentError as error:
             return self._store_broke(error, now)
         due = self._due(now)
-        alone = self._alone(place for place, until in due if until is None)
+        ready = [place for place, until in due if until is None]
+        alone = self._admission.alone(self._running, ready)
         for place, until in due:
             if until is not None:
                 wake = min(wake, until)
-            elif self._admits(place, alone):
+            elif self._admission.admits(place, self._running, alone):
                 self._start(group, place)
         return wake
-
-    def _alone(self, due: Iterable[Place]) -> Place | None:
-        """Return a job that was under way in a crash: no other may be blamed for it.
-
-        It runs by itself until it has got over the effect, or has crashed too often.
-        """
-        return next(filter(self._is_suspect, (*self._running, *due)), None)
 
     def _is_suspect(self, place: Place) -> bool:
         if place.subject == "account":
@@ -215,27 +201,11 @@ class Manager:
         if cell is None:
             return
         moment = self._moment()
-
-        def edit(record: AccountRecord) -> AccountRecord:
-            if record.directory != directory:
-                # Another CA: another account, and so another key (section 11.1).
-                record = AccountRecord(
-                    name=name, directory=directory, key_count=record.key_count
-                )
-            if record.url or record.register is not None:
-                return record
-            key = None
-            if record.key is None:
-                key = choose_key(
-                    config.key,
-                    subject=f"account:{name}",
-                    number=record.key_count + 1,
-                    install=self._install,
-                    moment=moment,
-                )
-            return register.begin(record, key, moment)
-
-        cell.change(edit)
+        cell.change(
+            lambda record: reconcile_account(
+                record, config, directory, self._install, moment
+            )
+        )
 
     def _due(self, now: datetime) -> list[tuple[Place, datetime | None]]:
         """Return jobs that are not running, those due first by their urgency.
@@ -278,19 +248,11 @@ class Manager:
         ]
         return any(f is not None and f.kind == "token.hung" for f in failures)
 
-    def _admits(self, place: Place, alone: Place | None) -> bool:
-        """Bound what runs at once for one CA; deployments and keys are not held up."""
-        if alone is not None:
-            return place == alone and not self._running
-        if place.slot.kind != "issue":
-            return True
-        ca = ca_of(self._table(place.name))
-        busy = sum(
-            ca_of(self._table(other.name)) == ca
-            for other in self._running
-            if other.slot.kind == "issue" and self._has(other)
-        )
-        return busy < MAX_TASKS
+    def _ca(self, place: Place) -> str | None:
+        """Return the CA that an issue job orders from; None for every other job."""
+        if place.slot.kind != "issue" or not self._has(place):
+            return None
+        return ca_of(self._table(place.name))
 
     def _start(self, group: asyncio.TaskGroup, place: Place) -> None:
         self._running[place] = self._clock.monotonic()

@@ -36,7 +36,7 @@ from agent.records.phases import (
     Processing,
     Stage,
 )
-from agent.views import CertificateView, State, StatusView
+from agent.shapes import CertificateView, State, StatusView
 
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of the Prometheus text format."""

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
 )
 
-from agent.config.model import Certificate, Reload
+from agent.config.endpoints import Reload
+from agent.config.model import Certificate
 from agent.records.certificate import Publication
 from agent.records.deployment import Sighting
 from agent.records.keys import KeyRecord

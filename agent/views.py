@@ -7,7 +7,6 @@ Pure: the same records, configuration and instant give the same view. `issued` a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 import msgspec
 
@@ -17,155 +16,20 @@ from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
 from agent.jobs.step import Do
 from agent.records.certificate import CertificateRecord, EndpointRecord, jobs
-from agent.records.job import Alarm, Failure, Severity
+from agent.records.job import Alarm
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
 from agent.renewal.plan import plan
-
-
-class View(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the shapes that leave the daemon as JSON."""
-
-
-class State(StrEnum):
-    """The state of a certificate in one word, worst first."""
-
-    QUARANTINED = "quarantined"
-    EXPIRED = "expired"
-    MISSING = "missing"
-    """There is no certificate yet."""
-    HELD = "held"
-    DEPLOYING = "deploying"
-    """Issued, and not deployed at every endpoint."""
-    DEPLOYED = "deployed"
-    UNMANAGED = "unmanaged"
-    """Removed from the configuration; nothing is destroyed."""
-
-
-class JobView(View, frozen=True, kw_only=True):
-    """A job: what it is, where it stands, what it waits for."""
-
-    slot: str
-    phase: str
-    reason: str
-    next: str
-    at: datetime | None
-    failures: int
-    failure: Failure | None
-    running: bool
-    crashes: int
-
-
-class EndpointView(View, frozen=True, kw_only=True):
-    """An endpoint: what its link points to, and what it was proven to serve."""
-
-    name: str
-    live: int
-    proven: int
-    proven_at: datetime | None
-    by: str
-    deployed: bool
-    addresses: Mapping[str, str]
-    issued_to_served: float | None
-
-
-class KeyView(View, frozen=True, kw_only=True):
-    """A key: where, since when, what for."""
-
-    subject: str
-    id: str
-    label: str
-    store: str
-    type: str
-    state: str
-    created: datetime | None
-    referenced: bool
-    use: str
-
-
-class PlanView(View, frozen=True, kw_only=True):
-    """What happens next to a certificate, when, and which rule decided."""
-
-    next: str
-    at: datetime | None
-    rule: str
-
-
-class CertificateView(View, frozen=True, kw_only=True):
-    """A certificate as a person wants to see it."""
-
-    name: str
-    names: tuple[str, ...]
-    ca: str
-    state: State
-    issued: bool
-    deployed: bool
-    serial: str
-    fingerprint: str
-    not_before: datetime | None
-    not_after: datetime | None
-    renew_at: datetime | None
-    rule: str
-    publication: int
-    orders: int
-    endpoints: tuple[EndpointView, ...]
-    jobs: tuple[JobView, ...]
-    plan: PlanView
-    held: bool
-
-
-class AccountView(View, frozen=True, kw_only=True):
-    """An account."""
-
-    name: str
-    ca: str
-    url: str
-    valid: bool
-    failure: Failure | None
-
-
-class TokenView(View, frozen=True, kw_only=True):
-    """A token as of the last contact with it."""
-
-    name: str
-    up: bool
-    reason: str
-    serial: str
-    pin: str
-
-
-class AlarmView(View, frozen=True, kw_only=True):
-    """An alarm that stands."""
-
-    id: str
-    subject: str
-    severity: Severity
-    cause: str
-    action: str
-    raised: datetime
-
-
-class ConfigView(View, frozen=True, kw_only=True):
-    """The configuration in force, and the last attempt to replace it."""
-
-    loaded_at: datetime
-    reload_ok: bool
-    reload_at: datetime | None
-    problems: tuple[str, ...]
-
-
-class StatusView(View, frozen=True, kw_only=True):
-    """The whole."""
-
-    version: str
-    install: str
-    started: datetime
-    now: datetime
-    config: ConfigView
-    certificates: tuple[CertificateView, ...]
-    accounts: tuple[AccountView, ...]
-    tokens: tuple[TokenView, ...]
-    alarms: tuple[AlarmView, ...]
+from agent.shapes import (
+    AccountView,
+    AlarmView,
+    CertificateView,
+    EndpointView,
+    JobView,
+    KeyView,
+    PlanView,
+    State,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

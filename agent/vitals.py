@@ -16,7 +16,7 @@ from agent.keys.ports import TokenStatus
 from agent.manager import Manager
 from agent.records.certificate import CertificateRecord
 from agent.records.job import Severity
-from agent.views import (
+from agent.shapes import (
     AccountView,
     AlarmView,
     ConfigView,
@@ -24,12 +24,8 @@ from agent.views import (
     State,
     StatusView,
     TokenView,
-    account_view,
-    alarm_views,
-    certificate_view,
-    key_view,
-    key_views,
 )
+from agent.views import account_view, alarm_views, certificate_view, key_view, key_views
 
 WELL: Final = frozenset({State.DEPLOYED, State.HELD})
 """States that need nobody while the newest certificate is deployed."""

@@ -15,7 +15,9 @@ from cryptography import x509
 
 from agent.client import AcmeClient, Observer, Transport
 from agent.clock import Clock
-from agent.config.model import Ca, Config, Endpoint
+from agent.config.authorities import Ca
+from agent.config.endpoints import Endpoint
+from agent.config.model import Config
 from agent.errors import AgentError
 from agent.files import read_bounded
 from agent.jobs import certificate, deploy, register, retire

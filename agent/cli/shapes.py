@@ -1,6 +1,6 @@
 """What the command line reads of the daemon's answers.
 
-The daemon writes `agent.views`; these shapes are the part of it that is shown. They
+The daemon writes `agent.shapes`; these shapes are the part of it that is shown. They
 have defaults and ignore what they do not know, so that a command line and a daemon of
 neighbouring versions understand each other, and they load nothing heavy.
 """

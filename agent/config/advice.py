@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from agent.config.model import Certificate, Config, Endpoint
+from agent.config.endpoints import Endpoint
+from agent.config.model import Certificate, Config
 
 
 def advice(config: Config) -> list[str]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from agent.config.model import Dns
+from agent.config.challenges import Dns
 from agent.config.units import duration
 
 PORT: Final = 53

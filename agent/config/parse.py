@@ -7,9 +7,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from agent.config.authorities import Account, Ca
 from agent.config.check import problems
 from agent.config.errors import ConfigError
-from agent.config.model import Account, Ca, Certificate, Config, Section, Token
+from agent.config.model import Certificate, Config
+from agent.config.section import Section
+from agent.config.tokens import Token
 from agent.config.units import NAME_PATTERN
 from agent.config.unknown import unknown_keys
 

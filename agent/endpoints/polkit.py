@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 
 Verb = Literal["kill", "reload"]
 """What systemd calls KillUnit and ReloadUnit when it asks polkit."""

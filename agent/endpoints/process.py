@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 from agent.endpoints.errors import (
     EndpointDeniedError,
     EndpointDownError,

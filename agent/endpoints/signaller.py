@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from agent.clock import Clock
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 from agent.endpoints.errors import EndpointDeniedError, EndpointError
 
 WINDOW: Final = timedelta(seconds=2)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 from agent.endpoints.bus import HINT, SYSTEM_BUS, Bus, BusError, connect
 from agent.endpoints.errors import (
     EndpointDeafError,

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agent.config.model import Certificate, Endpoint
+from agent.config.endpoints import Endpoint
+from agent.config.model import Certificate
 from agent.config.units import duration
 from agent.records.certificate import Wanted
 from agent.records.others import AccountRecord

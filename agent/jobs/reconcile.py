@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from agent.config.model import Key
+from agent.config.tokens import Key
 from agent.config.units import duration
 from agent.jobs.alarms import with_alarms
 from agent.jobs.context import Context

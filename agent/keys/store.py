@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 
 from agent.clock import Clock
-from agent.config import model
+from agent.config import tokens as tables
 from agent.config.units import duration
 from agent.keys.errors import TokenAbsentError
 from agent.keys.ports import AdoptedKey, PinLedger, TokenKey, TokenStatus
@@ -79,12 +79,12 @@ class Keys:
     """
 
     def __init__(
-        self, tokens: Mapping[str, model.Token], surroundings: Surroundings
+        self, tokens: Mapping[str, tables.Token], surroundings: Surroundings
     ) -> None:
         """Take the tables `[token.NAME]`; no token is contacted yet."""
         self._surroundings = surroundings
         self._modules: dict[str, Module] = {}
-        self._settings: dict[str, model.Token] = {}
+        self._settings: dict[str, tables.Token] = {}
         self._tokens: dict[str, Token] = {}
         self.configure(tokens)
 
@@ -98,7 +98,7 @@ class Keys:
         """Return the names of the configured tokens."""
         return tuple(self._tokens)
 
-    def configure(self, tokens: Mapping[str, model.Token]) -> None:
+    def configure(self, tokens: Mapping[str, tables.Token]) -> None:
         """Take a new configuration; tokens whose table is unchanged stay logged in.
 
         Raises:
@@ -174,7 +174,7 @@ class Keys:
             return self.files
         return self.token(key.store)
 
-    def _token(self, name: str, settings: model.Token) -> "Token":
+    def _token(self, name: str, settings: tables.Token) -> "Token":
         # Only here is PKCS#11 imported: see the module's docstring.
         from agent.keys.login import PinGuard  # noqa: PLC0415 -- imported lately
         from agent.keys.session import Access, Place  # noqa: PLC0415 -- the same

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
 )
 
-from agent.config import model
+from agent.config import tokens as tables
 from agent.keys import jws, objects, public
 from agent.keys.errors import KeyPolicyError
 from agent.keys.module import serial
@@ -37,7 +37,7 @@ class Token:
     module has begun goes on.
     """
 
-    def __init__(self, access: Access, settings: model.Token) -> None:
+    def __init__(self, access: Access, settings: tables.Token) -> None:
         """Take the way in, and what the operator demands of keys."""
         self._access = access
         self._settings = settings

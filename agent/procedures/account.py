@@ -6,7 +6,7 @@ from agent.acme.eab import binding, decode_key
 from agent.acme.errors import ProblemError, ProtocolError
 from agent.acme.messages import AccountObject
 from agent.client import AcmeClient, Reply
-from agent.config.model import Account, Eab
+from agent.config.authorities import Account, Eab
 from agent.jobs import register
 from agent.ports import Keys
 from agent.procedures.signer import account_signer

@@ -5,8 +5,9 @@ from datetime import timedelta
 from typing import Final
 
 from agent.clock import Clock
-from agent.config.check import server_name
-from agent.config.model import Certificate, Endpoint
+from agent.config.endpoints import Endpoint
+from agent.config.lookup import server_name
+from agent.config.model import Certificate
 from agent.config.units import duration
 from agent.jobs import deploy
 from agent.jobs.step import Performed

@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from agent.config.model import Certificate, Endpoint
+from agent.config.endpoints import Endpoint
+from agent.config.model import Certificate
 from agent.errors import AgentError
 from agent.files import describe, sync_directory, write_durable
 from agent.pki.uri import key_uri, provider_pem

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent.config.model import Listen
+from agent.config.challenges import Listen
 from agent.files import FileError, describe, read_bounded, write_atomic
 from agent.ports import Presentation
 from agent.solvers.errors import (

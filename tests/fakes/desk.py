@@ -13,7 +13,8 @@ from cryptography import x509
 
 from agent.client import AcmeClient
 from agent.clock import SystemClock
-from agent.config.model import Account, Key
+from agent.config.authorities import Account
+from agent.config.tokens import Key
 from agent.counters import Counters
 from agent.jobs import register
 from agent.jobs.issue import effects

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
-from agent.config.model import Account, Ca, Certificate, Config, Endpoint, Key, Token
+from agent.config.authorities import Account, Ca
+from agent.config.endpoints import Endpoint
+from agent.config.model import Certificate, Config
+from agent.config.tokens import Key, Token
 from agent.jobs.context import Context
 from agent.records.certificate import CertificateRecord, Issuance, Publication
 from agent.records.keys import FILE_STORE, KeyRecord, KeyState

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 
 from agent.acme.http import Request, Response
-from agent.config.model import Ca, Certificate, Reload
+from agent.config.authorities import Ca
+from agent.config.endpoints import Reload
+from agent.config.model import Certificate
 from agent.ports import MadeKey, Presentation
 from agent.records.certificate import Publication
 from agent.records.deployment import Sight, Sighting

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from agent.records.job import Disposition, Failure, Severity
-from agent.views import (
+from agent.shapes import (
     AccountView,
     AlarmView,
     CertificateView,

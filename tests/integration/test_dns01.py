@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from agent.clock import SystemClock
-from agent.config.model import Dns as Table
-from agent.config.model import Tsig
+from agent.config.challenges import Dns as Table
+from agent.config.challenges import Tsig
 from agent.files import read_secret
 from agent.ports import Presentation
 from agent.solvers.dns01.solver import Dns01

@@ -27,7 +27,7 @@ from jeepney.io.asyncio import DBusConnection, DBusRouter, open_dbus_connection
 from jeepney.wrappers import DBusAddress
 
 from agent.clock import SystemClock
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 from agent.endpoints.errors import (
     EndpointDeafError,
     EndpointDeniedError,

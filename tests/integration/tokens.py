@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import model
+from agent.config import tokens as tables
 from agent.records.keys import PinRecord
 
 PIN = "1234"
@@ -66,7 +66,7 @@ class TokenSetup:
                 else:
                     os.environ[name] = value
 
-    def table(self, **changes: object) -> model.Token:
+    def table(self, **changes: object) -> tables.Token:
         """Return the `[token.NAME]` table that names this token."""
         fields: dict[str, object] = {
             "module": self.module,
@@ -74,7 +74,7 @@ class TokenSetup:
             "pin": f"file:{self.pin_file}",
             "deadline": "10s",
         }
-        return model.Token(**(fields | changes))  # type: ignore[arg-type]  # by name
+        return tables.Token(**(fields | changes))  # type: ignore[arg-type]  # by name
 
 
 def require(*programs: str) -> None:

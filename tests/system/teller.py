@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from agent.clock import SystemClock
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 from agent.endpoints.errors import EndpointError
 from agent.endpoints.process import PidfileTarget
 from agent.endpoints.signaller import Signals

@@ -11,7 +11,7 @@ from agent.cli import render, shapes
 from agent.cli.text import Cell, Screen, coloured, cut, day, printable, relative, span
 from agent.control.verbs import MalformedError
 from agent.records.job import Severity
-from agent.views import State, StatusView
+from agent.shapes import State, StatusView
 from tests.fakes.views import deployed, endpoint, missing, status
 
 SEEN = "192.0.2.4:443"

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from agent.config.check import account_of
 from agent.config.errors import ConfigError
+from agent.config.lookup import account_of
 from agent.config.model import Config
 from agent.config.parse import Source, parse, schema
 

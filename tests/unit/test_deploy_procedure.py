@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from agent.config.model import Certificate, Endpoint, Reload, Verify
+from agent.config.endpoints import Endpoint, Reload, Verify
+from agent.config.model import Certificate
 from agent.errors import AgentError
 from agent.jobs import deploy
 from agent.jobs.step import Performed

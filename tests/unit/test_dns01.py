@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from agent.clock import SystemClock
+from agent.config.challenges import Dns, Tsig
 from agent.config.dns import DnsServer, dns_server
-from agent.config.model import Dns, Tsig
 from agent.ports import Presentation, Solver
 from agent.renewal.disposition import TABLE
 from agent.solvers.dns01.lookups import Lookups, NameServer

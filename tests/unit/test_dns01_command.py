@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.model import Executable
+from agent.config.challenges import Executable
 from agent.solvers.dns01.command import Command, require_trusted, run
 from agent.solvers.dns01.records import Change
 from agent.solvers.errors import DnsUpdateError

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.config.check import server_name
 from agent.config.errors import ConfigError
+from agent.config.lookup import server_name
 from agent.config.model import Config
 from agent.config.parse import Source, parse
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 from agent.endpoints.polkit import needed, rules
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "systemd/49-nfcertd.rules"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.model import Reload
+from agent.config.endpoints import Reload
 from agent.endpoints.errors import (
     EndpointDeafError,
     EndpointDeniedError,

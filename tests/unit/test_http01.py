@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agent.config.model import Listen
+from agent.config.challenges import Listen
 from agent.ports import Presentation, Solver
 from agent.solvers.errors import (
     BindError,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.model import Listen
+from agent.config.challenges import Listen
 from agent.ports import Presentation
 from agent.solvers.http01 import Http01
 

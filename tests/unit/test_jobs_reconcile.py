@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agent.config.model import Endpoint, Key
+from agent.config.endpoints import Endpoint
+from agent.config.tokens import Key
 from agent.jobs.context import Context
 from agent.jobs.reconcile import choose_key, next_change, reason_to_issue, reconcile
 from agent.records.certificate import CertificateRecord, EndpointRecord

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from agent.admission import MAX_TASKS
 from agent.manager import (
     IDLE,
-    MAX_TASKS,
     OVERDUE,
     Draws,
     Manager,

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pla
 
 from agent.counters import MAX_SERIES, OTHER, Counters
 from agent.metrics import OPEN_METRICS, PLAIN, accepts_open_metrics, render
-from agent.views import StatusView
+from agent.shapes import StatusView
 from tests.fakes.views import NOW, deployed, missing, status
 
 PROMETHEUS_2 = (

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.model import Certificate, Endpoint
+from agent.config.endpoints import Endpoint
+from agent.config.model import Certificate
 from agent.errors import AgentError
 from agent.pki.uri import key_uri
 from agent.publication.directories import (

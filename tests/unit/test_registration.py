@@ -12,7 +12,8 @@ from agent.acme.eab import MacKeyError, binding, decode_key
 from agent.acme.errors import ProblemError
 from agent.client import AcmeClient
 from agent.clock import SystemClock
-from agent.config.model import Account, Eab, Key
+from agent.config.authorities import Account, Eab
+from agent.config.tokens import Key
 from agent.counters import Counters
 from agent.jobs.register import Register, Registered
 from agent.keys.software import FileKeys

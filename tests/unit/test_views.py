@@ -15,9 +15,9 @@ from agent.records.deployment import Sight, Sighting
 from agent.records.job import Alarm, Severity
 from agent.records.others import RegisterJob
 from agent.records.phases import AccountKeyMade, Stage
+from agent.shapes import State
 from agent.views import (
     Facts,
-    State,
     account_view,
     alarm_views,
     certificate_view,

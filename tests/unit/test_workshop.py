@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agent.config.model import Ca, Config, Endpoint, Reload
+from agent.config.authorities import Ca
+from agent.config.endpoints import Endpoint, Reload
+from agent.config.model import Config
 from agent.files import FileError
 from agent.jobs import deploy, register, retire
 from agent.jobs.issue import effects

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.acme.messages import Order
-from agent.config.model import Certificate, Endpoint, Key, Reload, Verify
+from agent.config.endpoints import Endpoint, Reload, Verify
+from agent.config.model import Certificate
+from agent.config.tokens import Key
 from agent.jobs.context import Context
 from agent.jobs.step import Moment
 from agent.pki.chain import CheckedChain

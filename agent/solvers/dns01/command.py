@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from agent.acme.problem import printable
-from agent.config.model import Executable
+from agent.config.challenges import Executable
 from agent.config.units import duration
 from agent.files import describe
 from agent.solvers.dns01.records import Change

@@ -13,8 +13,8 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from agent.clock import Clock
+from agent.config.challenges import Dns
 from agent.config.dns import PORT
-from agent.config.model import Dns
 from agent.config.units import duration
 from agent.errors import AgentError
 from agent.ports import Presentation

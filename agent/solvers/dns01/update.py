@@ -9,8 +9,8 @@ import binascii
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from agent.config.challenges import Dns, Tsig
 from agent.config.dns import dns_server
-from agent.config.model import Dns, Tsig
 from agent.solvers.dns01.records import Change
 from agent.solvers.dns01.wire import NoAnswerError, ask_tcp, ask_udp
 from agent.solvers.errors import DnsUpdateError

@@ -1,0 +1,61 @@
+"""The tables of CAs and their accounts."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.config.section import Section
+from agent.config.tokens import Key
+from agent.config.units import Duration, Name, SecretReference
+
+
+class Ca(Section, frozen=True, kw_only=True):
+    """`[ca.NAME]`: an ACME server.
+
+    Attributes:
+        directory: URL of the directory resource; https only.
+        roots: PEM file of the anchors for its TLS and for its certificates, or
+            `system`.
+        chain_roots: PEM file of the anchors that issued chains must end in; default
+            `roots`.
+        allowed_hosts: Hosts, beside the directory's, that its URLs may name.
+        timeout: Longest time that one request may take.
+    """
+
+    directory: Annotated[str, msgspec.Meta(pattern="^https://")]
+    roots: Annotated[str, msgspec.Meta(pattern="^(/.+|system)$")]
+    chain_roots: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    timeout: Duration = "30s"
+
+
+class Eab(Section, frozen=True, kw_only=True):
+    """`eab = { ... }`: external account binding (RFC 8555 section 7.3.4).
+
+    Attributes:
+        kid: Key identifier that the CA gave.
+        key: Where the MAC key is, base64url as the CA gave it.
+        algorithm: MAC algorithm of the binding.
+    """
+
+    kid: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,256}$")]
+    key: SecretReference
+    algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+
+
+class Account(Section, frozen=True, kw_only=True):
+    """`[account.NAME]`: an ACME account.
+
+    Attributes:
+        ca: Name of a `[ca.NAME]`.
+        key: The account key; never equal to a certificate key.
+        contact: URLs; most private CAs need none.
+        terms_agreed: True is the operator's agreement to the CA's terms of service.
+        eab: What binds the account to one that the CA knows already; used once.
+    """
+
+    ca: Name
+    key: Key
+    contact: tuple[str, ...] = ()
+    terms_agreed: bool = False
+    eab: Eab | None = None

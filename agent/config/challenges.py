@@ -1,0 +1,83 @@
+"""The tables of challenge types: how control of a name is proven."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.config.section import Section
+from agent.config.units import Duration, SecretReference
+
+
+class Listen(Section, frozen=True, kw_only=True):
+    """`[http-01]`: how key authorizations are served.
+
+    Attributes:
+        listen: Addresses with ports, both families; `systemd` takes the socket that
+            systemd hands over under the name `http-01`.
+        webroot: Directory that another web server serves as
+            `/.well-known/acme-challenge/`; used instead of a listener.
+        self_check: Ask ourselves for the key authorization before the CA does.
+    """
+
+    listen: tuple[str, ...] = ("systemd",)
+    webroot: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    self_check: bool = True
+
+
+class Tsig(Section, frozen=True, kw_only=True):
+    """`tsig = { ... }`: the key that signs updates (RFC 8945).
+
+    Attributes:
+        name: Name of the key, the same at the server.
+        algorithm: MAC algorithm, the same at the server.
+        key: Where the key is, base64 as key generators print it.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
+    key: SecretReference
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+
+
+class Executable(Section, frozen=True, kw_only=True):
+    """`exec = { ... }`: an executable that changes TXT records.
+
+    Attributes:
+        command: Absolute path and further arguments; no shell reads them.
+        timeout: Longest time that one run may take; then its process group is killed.
+    """
+
+    command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
+    timeout: Duration = "60s"
+
+
+class Dns(Section, frozen=True, kw_only=True):
+    """`[dns-01]`: how TXT records are written.
+
+    Attributes:
+        provider: `rfc2136` updates a server itself; `exec` runs an executable.
+        server: Addresses that take updates, with a port unless it is 53; a further
+            one is asked only where those before it do not answer.
+        transport: How updates travel.
+        tsig: What signs updates; `rfc2136` needs it.
+        zone: Zone of all records; None looks for the nearest SOA record.
+        ttl: Seconds that resolvers may keep the records.
+        propagation: How long the zone's servers may take to have a record; `0s` does
+            not ask them.
+        resolvers: Addresses of resolvers; empty takes those of the host.
+        exec: What `exec` runs.
+    """
+
+    provider: Literal["rfc2136", "exec"]
+    server: str | tuple[str, ...] = ()
+    transport: Literal["tcp", "udp"] = "tcp"
+    tsig: Tsig | None = None
+    zone: str | None = None
+    ttl: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
+    propagation: Duration = "2m"
+    resolvers: tuple[str, ...] = ()
+    exec: Executable | None = None
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Return the servers as a tuple, also where one was given as text."""
+        return (self.server,) if isinstance(self.server, str) else self.server

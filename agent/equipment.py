@@ -1,0 +1,93 @@
+"""The tools of the procedures, made from concrete adapters.
+
+A new challenge type, endpoint or key store is wired here, and nowhere else.
+"""
+
+import os
+import socket
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import systemd
+from agent.client import Observer
+from agent.clock import Clock
+from agent.config.authorities import Ca
+from agent.config.model import Config
+from agent.config.units import duration
+from agent.endpoints.probe import Probe
+from agent.endpoints.process import PidfileTarget
+from agent.endpoints.signaller import Signals
+from agent.endpoints.unit import UnitTarget
+from agent.keys.store import Keys
+from agent.ports import Solver
+from agent.publication.directories import Publications
+from agent.solvers.dns01.solver import Dns01
+from agent.solvers.http01 import Http01
+from agent.transport import HttpsTransport, Peer
+from agent.workshop import Tools, allowed_hosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """What tools are made of.
+
+    Attributes:
+        state: The state directory.
+        environ: Environment variables; those of socket activation are consumed.
+        clock: Where time comes from.
+        config: Returns the configuration in force.
+        keys: All key stores.
+        read_secret: Resolves a reference of the configuration to a secret.
+        observer: Hears of every request to a CA.
+    """
+
+    state: Path
+    environ: MutableMapping[str, str]
+    clock: Clock
+    config: Callable[[], Config]
+    keys: Keys
+    read_secret: Callable[[str], bytes]
+    observer: Observer
+
+
+def make_tools(stock: Stock) -> Tools:
+    """Return the tools of one daemon; nothing is contacted.
+
+    Raises:
+        AgentError: The state directory cannot be used.
+    """
+    publications = Publications(
+        stock.state,
+        lambda name: stock.config().token[name].token,
+        stock.keys.files.private_pem,
+    )
+    publications.prepare()
+    return Tools(
+        keys=stock.keys,
+        solvers=_solvers(stock),
+        publisher=publications,
+        signaller=Signals(stock.clock, UnitTarget(), PidfileTarget()),
+        prober=Probe(stock.clock),
+        clock=stock.clock,
+        observer=stock.observer,
+        read_secret=stock.read_secret,
+        connect=_connect,
+    )
+
+
+def _solvers(stock: Stock) -> dict[str, Solver]:
+    """Return a solver for each challenge type; one line registers one."""
+    sockets = systemd.listen_fds(stock.environ, os.getpid())
+    handed_over: tuple[socket.socket, ...] = sockets.get("http-01", ())
+    return {
+        "http-01": Http01(stock.config().http01, handed_over),
+        "dns-01": Dns01(lambda: stock.config().dns01, stock.read_secret, stock.clock),
+    }
+
+
+def _connect(table: Ca, roots: str | None) -> HttpsTransport:
+    timeout = duration(table.timeout)
+    return HttpsTransport(
+        Peer(hosts=allowed_hosts(table), roots=roots, timeout=timeout)
+    )
