@@ -23,6 +23,7 @@ from agent.files import read_bounded
 from agent.jobs import certificate, deploy, register, retire
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
+from agent.jobs.references import kept
 from agent.jobs.step import Performed
 from agent.pki.chain import parse_anchors
 from agent.ports import Keys, Prober, Publisher, Signaller, Solver
@@ -201,7 +202,7 @@ class Workshop:
         return Performed()
 
     def _kept(self, record: CertificateRecord, context: Context) -> frozenset[int]:
-        return certificate.kept(record, context, self._tools.clock.now())
+        return kept(record, context, self._tools.clock.now())
 
     async def _bench(self, name: str) -> _Bench:
         if name in self._benches:

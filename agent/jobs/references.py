@@ -45,3 +45,19 @@ def needed_keys(
     if record.issue is not None:
         keys.add(record.issue.phase.key)
     return frozenset(keys)
+
+
+def kept(record: CertificateRecord, context: Context, now: datetime) -> frozenset[int]:
+    """Return the numbers of the publications whose directories stay.
+
+    A publication whose key still exists stays, since the key may be needed to go back;
+    it goes when the key is destroyed. Where renewals share a key it goes at once.
+    """
+    needed = needed_publications(record, context, now)
+    newest = record.current
+    shared = newest.key if newest is not None else ""
+    return frozenset(
+        p.number
+        for p in record.publications
+        if p.number in needed or p.issuance.key != shared
+    )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.records.deployment import Sighting
 from agent.records.job import Alarm, Job
@@ -154,6 +155,11 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     def key(self, identity: str) -> KeyRecord:
         """Return a key of ours by its id."""
         return next(key for key in self.keys if key.id == identity)
+
+    def with_key(self, changed: KeyRecord) -> "CertificateRecord":
+        """Return the record with one of its keys replaced."""
+        keys = tuple(changed if key.id == changed.id else key for key in self.keys)
+        return replace(self, keys=keys)
 
     def publication(self, number: int) -> Publication | None:
         """Return a publication by its number, None when it is forgotten."""

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.jobs.certificate import kept, next_step
+from agent.jobs.certificate import next_step
 from agent.jobs.context import Context
 from agent.jobs.reconcile import next_change, reconcile
-from agent.jobs.references import needed_keys, needed_publications
+from agent.jobs.references import kept, needed_keys, needed_publications
 from agent.jobs.retire import DestroyKey, begin
 from agent.jobs.step import Do, Wait
 from agent.records.certificate import CertificateRecord, EndpointRecord, Slot, jobs

@@ -7,11 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from agent.jobs import deploy
-from agent.jobs.certificate import fold, kept, next_step
+from agent.jobs.certificate import fold, next_step
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.issue import effects
 from agent.jobs.lifecycle import begin, found_running, interrupt, is_suspect
 from agent.jobs.reconcile import reconcile
+from agent.jobs.references import kept
 from agent.jobs.step import Do, Failed, Performed, Wait
 from agent.records.certificate import (
     CertificateRecord,
