@@ -9,9 +9,12 @@ import msgspec
 from agent.errors import AgentError
 from agent.records.certificate import CertificateRecord
 from agent.records.others import AccountRecord, InstanceRecord, TokenRecord
+from agent.records.trust import TrustRecord
 
-Record = CertificateRecord | AccountRecord | TokenRecord | InstanceRecord
-R = TypeVar("R", CertificateRecord, AccountRecord, TokenRecord, InstanceRecord)
+Record = CertificateRecord | AccountRecord | TokenRecord | InstanceRecord | TrustRecord
+R = TypeVar(
+    "R", CertificateRecord, AccountRecord, TokenRecord, InstanceRecord, TrustRecord
+)
 Raw = dict[str, object]
 
 KINDS: Final[Mapping[type[Record], str]] = {
@@ -19,12 +22,14 @@ KINDS: Final[Mapping[type[Record], str]] = {
     AccountRecord: "account",
     TokenRecord: "token",
     InstanceRecord: "instance",
+    TrustRecord: "trust",
 }
 VERSIONS: Final[Mapping[str, int]] = {
     "certificate": 1,
     "account": 1,
     "token": 1,
     "instance": 1,
+    "trust": 1,
 }
 
 

@@ -1,0 +1,1 @@
+"""Lists of trusted roots: their forms, what is taken from them, how roots leave."""
