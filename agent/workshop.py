@@ -179,7 +179,7 @@ class Workshop:
         if job is None or account is None:
             raise LookupError(record.name)
         ordering = Ordering(
-            names=context.config.names,
+            identifiers=context.identifiers,
             challenge=context.config.challenge,
             anchors=lambda: self._anchors(bench.table),
             account=account,

@@ -12,7 +12,8 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from agent.acme.errors import ProtocolError
-from agent.acme.problem import Identifier, Problem, printable
+from agent.acme.identifiers import Identifier
+from agent.acme.problem import Problem, printable
 
 Url = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^https://[!-~]+\Z")]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]

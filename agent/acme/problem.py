@@ -6,18 +6,13 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from agent.acme.identifiers import Identifier
+
 PREFIX: Final = "urn:ietf:params:acme:error:"
 MAX_TEXT: Final = 500
 """Characters of a server's text that are kept."""
 MAX_PARTS: Final = 10
 """Sub-problems that are worded; a certificate of ours names few identifiers."""
-
-
-class Identifier(msgspec.Struct, frozen=True, kw_only=True):
-    """What a certificate names (RFC 8555 section 9.7.7)."""
-
-    type: str
-    value: str
 
 
 class _Core(msgspec.Struct, frozen=True, kw_only=True):

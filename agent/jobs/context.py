@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from agent.acme.identifiers import Identifier, identifiers
 from agent.config.endpoints import Endpoint
 from agent.config.model import Certificate
 from agent.config.units import duration
@@ -34,6 +35,11 @@ class Context:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the endpoints; one that is neither told nor asked if none is given."""
         return self.config.endpoint or (Endpoint(),)
+
+    @property
+    def identifiers(self) -> tuple[Identifier, ...]:
+        """Return what is ordered, in canonical form."""
+        return identifiers(self.config.names)
 
     @property
     def grace(self) -> timedelta:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from agent.acme.identifiers import identifiers, same
 from agent.config.tokens import Key
 from agent.config.units import duration
 from agent.jobs.alarms import with_alarms
@@ -79,7 +80,7 @@ def _changed(
     record: CertificateRecord, current: Issuance, context: Context
 ) -> str | None:
     config = context.config
-    if set(current.names) != set(config.names):
+    if not same(identifiers(current.names), context.identifiers):
         return "names"
     if current.directory != context.directory:
         return "ca"
@@ -138,9 +139,9 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
         return True
     now = context.wanted
     same_account = not now.account or wanted.account in {"", now.account}
-    same_names = set(wanted.names) == set(now.names)
-    same = same_names and same_account and wanted.directory == now.directory
-    return same and _fits(record.key(job.phase.key), context.config.key)
+    same_names = same(identifiers(wanted.names), context.identifiers)
+    unchanged = same_names and same_account and wanted.directory == now.directory
+    return unchanged and _fits(record.key(job.phase.key), context.config.key)
 
 
 def _is_spare(key: KeyRecord, record: CertificateRecord, context: Context) -> bool:

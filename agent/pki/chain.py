@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID
 
+from agent.acme.identifiers import Identifier, same
 from agent.errors import AgentError
 from agent.pki.constraints import permits
+from agent.pki.names import provable
 
 MAX_CHAIN: Final = 10
 MIN_RSA_BITS: Final = 2048
@@ -61,7 +63,7 @@ class CheckedChain(NamedTuple):
     """A chain that has passed every check.
 
     Attributes:
-        names: The DNS names that were ordered, and that the leaf has.
+        names: The values of the identifiers that were ordered, and that the leaf has.
         pem: Leaf first, then intermediates, without the anchor; PEM text.
         fingerprint: SHA-256 of the leaf's DER, lower-case hexadecimal.
         serial: The leaf's serial number, lower-case hexadecimal.
@@ -123,7 +125,7 @@ def check_chain(
     pem: bytes,
     *,
     public: bytes,
-    names: Sequence[str],
+    identifiers: Sequence[Identifier],
     anchors: Sequence[x509.Certificate],
     now: datetime,
 ) -> CheckedChain:
@@ -132,7 +134,7 @@ def check_chain(
     Args:
         pem: The body of the certificate resource.
         public: The key that the request was signed with, SPKI, DER.
-        names: The DNS names that were ordered.
+        identifiers: What was ordered.
         anchors: The configured trust anchors.
         now: When the check is made.
 
@@ -140,7 +142,7 @@ def check_chain(
         ChainError: The first check that failed, in words.
     """
     try:
-        return _check(parse_chain(pem), public, names, anchors, now)
+        return _check(parse_chain(pem), public, identifiers, anchors, now)
     except _UNREADABLE as error:
         raise ChainError("the chain holds a certificate that cannot be read") from error
 
@@ -148,21 +150,21 @@ def check_chain(
 def _check(
     certificates: Sequence[x509.Certificate],
     public: bytes,
-    names: Sequence[str],
+    identifiers: Sequence[Identifier],
     anchors: Sequence[x509.Certificate],
     now: datetime,
 ) -> CheckedChain:
     leaf = certificates[0]
-    _check_leaf(leaf, public, names)
+    _check_leaf(leaf, public, identifiers)
     path, anchor = _build_path(certificates, anchors, now)
     for below, issuer in enumerate((*path[1:], anchor), start=1):
         # "non-self-issued intermediate certificates" count (RFC 5280 4.2.1.9)
         depth = sum(c.subject != c.issuer for c in path[1:below])
-        _check_issuer(issuer, depth, names, is_anchor=issuer == anchor)
+        _check_issuer(issuer, depth, identifiers, is_anchor=issuer == anchor)
     for certificate in (*path, anchor):
         _check_common(certificate, now, is_anchor=certificate == anchor)
     return CheckedChain(
-        names=tuple(names),
+        names=tuple(i.value for i in identifiers),
         pem="".join(c.public_bytes(Encoding.PEM).decode("ascii") for c in path),
         fingerprint=fingerprint(leaf),
         serial=f"{leaf.serial_number:x}",
@@ -176,7 +178,9 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def _check_leaf(leaf: x509.Certificate, public: bytes, names: Sequence[str]) -> None:
+def _check_leaf(
+    leaf: x509.Certificate, public: bytes, identifiers: Sequence[Identifier]
+) -> None:
     spki = leaf.public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     )
@@ -184,14 +188,18 @@ def _check_leaf(leaf: x509.Certificate, public: bytes, names: Sequence[str]) -> 
         raise ChainError("the certificate is for another key than the request's")
     try:
         sans = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        served = set(sans.value.get_values_for_type(x509.DNSName))
+        served = provable(sans.value)
     except x509.ExtensionNotFound:
-        served = set()
-    if {n.lower() for n in served} != {n.lower() for n in names}:
+        served = ()
+    if not same(served, identifiers):
         raise ChainError(
-            f"the certificate names {_shown(', '.join(sorted(served))) or 'nothing'} "
-            f"instead of {_shown(', '.join(sorted(names)))}"
+            f"the certificate names {_listed(served) or 'nothing'} "
+            f"instead of {_listed(identifiers)}"
         )
+
+
+def _listed(identifiers: Sequence[Identifier]) -> str:
+    return _shown(", ".join(sorted(i.value for i in identifiers)))
 
 
 Path = tuple[list[x509.Certificate], x509.Certificate]
@@ -272,7 +280,11 @@ def _shown(text: str) -> str:
 
 
 def _check_issuer(
-    issuer: x509.Certificate, depth: int, names: Sequence[str], *, is_anchor: bool
+    issuer: x509.Certificate,
+    depth: int,
+    identifiers: Sequence[Identifier],
+    *,
+    is_anchor: bool,
 ) -> None:
     """Check one issuer; `depth` counts the intermediates below it (RFC 5280 6.1.4)."""
     name = _shown(issuer.subject.rfc4514_string())
@@ -291,7 +303,7 @@ def _check_issuer(
         match extension.value:
             case x509.KeyUsage(key_cert_sign=False):
                 raise ChainError(f"the issuer {name} may not sign certificates")
-            case x509.NameConstraints() as limits if not permits(limits, names):
+            case x509.NameConstraints() as limits if not permits(limits, identifiers):
                 raise ChainError(f"the issuer {name} may not issue for these names")
             case _:
                 pass

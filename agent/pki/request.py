@@ -10,20 +10,23 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from agent.acme.identifiers import Identifier
+from agent.pki.names import general_names
+
 P384_BITS = 384
 
 
 def request(
-    names: Sequence[str],
+    identifiers: Sequence[Identifier],
 ) -> Callable[[CertificateIssuerPrivateKeyTypes], bytes]:
-    """Return what signs a request for these DNS names and gives it as DER.
+    """Return what signs a request for these identifiers and gives it as DER.
 
     "The CSR MUST indicate the exact same set of requested identifiers as the initial
     newOrder request" (RFC 8555 section 7.4): all as subjectAltName. The subject is
     empty, because the CA decides it; the extension is then critical (RFC 5280 section
     4.2.1.6).
     """
-    alternatives = x509.SubjectAlternativeName([x509.DNSName(n) for n in names])
+    alternatives = x509.SubjectAlternativeName(general_names(identifiers))
     builder = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([]))

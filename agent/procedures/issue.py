@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cryptography import x509
+from msgspec.structs import replace
 
 from agent.acme import jws
 from agent.acme.errors import (
@@ -14,6 +15,7 @@ from agent.acme.errors import (
     OrderMismatchError,
     ProtocolError,
 )
+from agent.acme.identifiers import DNS, WILDCARD, Identifier, canonical, same
 from agent.acme.messages import (
     MAX_IDENTIFIERS,
     Authorization,
@@ -41,14 +43,14 @@ class Ordering:
     """What one certificate's orders are made of.
 
     Attributes:
-        names: DNS names that are ordered, wildcards as `*.example.org`.
+        identifiers: What is ordered, in canonical form; wildcards as `*.example.org`.
         challenge: Type of the challenges that are answered.
         anchors: Reads the anchors that chains must end in.
         account: The account, registered.
         key: The key of the order, from its record.
     """
 
-    names: tuple[str, ...]
+    identifiers: tuple[Identifier, ...]
     challenge: str
     anchors: Callable[[], Awaitable[tuple[x509.Certificate, ...]]]
     account: AccountRecord
@@ -120,8 +122,8 @@ class IssueProcedure:
 
     async def _create(self, ordering: Ordering) -> effects.OrderSeen:
         url = (await self._client.directory()).new_order
-        names = [{"type": "dns", "value": name} for name in ordering.names]
-        reply = await self._post(url, {"identifiers": names}, ordering, "newOrder")
+        payload: dict[str, object] = {"identifiers": ordering.identifiers}
+        reply = await self._post(url, payload, ordering, "newOrder")
         if not reply.location:
             raise ProtocolError("the ca created an order without a location")
         order = reply.read(Order, "order")
@@ -213,7 +215,7 @@ class IssueProcedure:
             reply = await self._post(effect.order.url, None, ordering, "order")
         else:
             _check_key(ordering)
-            csr = await self._keys.use(ordering.key, request(ordering.names))
+            csr = await self._keys.use(ordering.key, request(ordering.identifiers))
             payload: dict[str, object] = {"csr": jws.b64(csr)}
             url = effect.order.finalize
             reply = await self._post(url, payload, ordering, "finalize")
@@ -227,7 +229,7 @@ class IssueProcedure:
         chain = check_chain(
             pem,
             public=ordering.key.public,
-            names=ordering.names,
+            identifiers=ordering.identifiers,
             anchors=await ordering.anchors(),
             now=self._clock.now(),
         )
@@ -255,8 +257,7 @@ def _check_key(ordering: Ordering) -> None:
 
 
 def _is_ours(order: Order, ordering: Ordering) -> bool:
-    asked = {("dns", name) for name in ordering.names}
-    return {(i.type, i.value.lower()) for i in order.identifiers} == asked
+    return same(order.identifiers, ordering.identifiers)
 
 
 def _check_order(order: Order, ordering: Ordering) -> None:
@@ -269,7 +270,8 @@ def _check_order(order: Order, ordering: Ordering) -> None:
 
 def _check_identifier(authorization: Authorization, ordering: Ordering) -> None:
     """Refuse an authorization of anything else than what was ordered (7.1.4)."""
-    name = authorization.identifier.value.lower()
-    wildcard = f"*.{name}" in ordering.names
-    if not (wildcard or (name in ordering.names and not authorization.wildcard)):
+    seen = canonical(authorization.identifier)
+    wildcard = replace(seen, value=f"{WILDCARD}{seen.value}") in ordering.identifiers
+    plain = seen in ordering.identifiers and not authorization.wildcard
+    if not (plain or (wildcard and seen.type == DNS)):
         raise OrderMismatchError("the ca asks for authorization of a name not ordered")

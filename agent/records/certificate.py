@@ -29,7 +29,7 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         fingerprint: SHA-256 of the leaf's DER, lower-case hexadecimal; its identity.
         serial: Serial number, lower-case hexadecimal.
-        names: DNS names.
+        names: DNS names and addresses.
         ca: Name of the CA in the configuration.
         directory: URL of the directory it came from.
         key: Id of its key.
@@ -98,7 +98,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an issue job was begun for; a changed configuration begins it anew.
 
     Attributes:
-        names: DNS names that are ordered.
+        names: Names that are ordered.
         ca: Name of the CA in the configuration.
         directory: URL of its directory.
         account: Name of the account that orders; empty where its record is unreadable.

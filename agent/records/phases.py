@@ -37,7 +37,9 @@ class AuthorizationRecord(
 
     Attributes:
         url: Its URL.
-        identifier: The DNS name, once fetched.
+        identifier: Value of its identifier, once fetched; a wildcard without `*.`.
+        identifier_type: Type of its identifier.
+        wildcard: It is for all names below the identifier.
         challenge: URL of the chosen challenge, once fetched.
         token: The challenge's token.
         answered: The CA has been told that the challenge is ready.
@@ -46,6 +48,8 @@ class AuthorizationRecord(
 
     url: str
     identifier: str = ""
+    identifier_type: str = "dns"
+    wildcard: bool = False
     challenge: str = ""
     token: str = ""
     answered: bool = False

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography import x509
 
+from agent.acme.identifiers import identifiers
 from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account
@@ -191,7 +192,7 @@ async def _ordering(keys: FileKeys, account: AccountRecord, ca: TestCA) -> Order
         return parse_anchors(ca.issuing_root_pem)
 
     return Ordering(
-        names=NAMES,
+        identifiers=identifiers(NAMES),
         challenge="http-01",
         anchors=anchors,
         account=account,

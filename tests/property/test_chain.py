@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.acme.identifiers import identifiers
 from agent.pki.chain import ChainError, check_chain, parse_anchors
 from tests.vectors.chains import LEAF, NAME, NOW, chain, pem, spki
 
@@ -20,7 +21,11 @@ def check(body: bytes, anchors: Any = (ROOT,)) -> None:
     message, found = "", None
     try:
         found = check_chain(
-            body, public=spki(LEAF.key), names=[NAME], anchors=anchors, now=NOW
+            body,
+            public=spki(LEAF.key),
+            identifiers=identifiers([NAME]),
+            anchors=anchors,
+            now=NOW,
         )
     except ChainError as error:
         message = str(error)

@@ -14,6 +14,7 @@ from agent.acme.errors import (
     ProblemError,
     ProtocolError,
 )
+from agent.acme.identifiers import identifiers
 from agent.jobs.issue import effects
 from agent.pki.chain import ChainError
 from agent.procedures.issue import MAX_LISTED
@@ -243,7 +244,9 @@ async def test_a_lost_order_is_found_in_the_list_of_the_account(tmp_path: Path) 
     async with desk(tmp_path) as place:
         older = await place.create()
         await _lose(place)
-        await place.perform(effects.CreateOrder("k"), names=("other.example",))
+        await place.perform(
+            effects.CreateOrder("k"), identifiers=identifiers(["other.example"])
+        )
         found = await place.perform(effects.FindOrder("k"))
     assert isinstance(found, effects.OrderSeen)
     assert found.url != older.url
@@ -273,7 +276,9 @@ async def test_only_the_end_of_a_long_list_is_looked_at(tmp_path: Path) -> None:
     async with desk(tmp_path) as place:
         await place.create()
         for _ in range(MAX_LISTED):
-            await place.perform(effects.CreateOrder("k"), names=("other.example",))
+            await place.perform(
+                effects.CreateOrder("k"), identifiers=identifiers(["other.example"])
+            )
         assert await place.perform(effects.FindOrder("k")) == effects.OrderNotFound()
         assert place.ca.log.count("order") == MAX_LISTED
 

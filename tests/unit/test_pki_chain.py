@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from agent.acme.identifiers import identifiers
 from agent.pki.chain import (
     MAX_CHAIN,
     SKEW,
@@ -63,7 +64,7 @@ def check(
     return check_chain(
         data,
         public=public or spki(LEAF.key),
-        names=ordered,
+        identifiers=identifiers(ordered),
         anchors=anchors or (GOOD_ROOT,),
         now=now,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from cryptography import x509
 
+from agent.acme.identifiers import identifiers
 from agent.pki.constraints import permits
 
 
@@ -35,10 +36,34 @@ def test_a_name_is_within_its_trees(
         [x509.DNSName(n) for n in permitted] or None,
         [x509.DNSName(n) for n in excluded] or None,
     )
-    assert permits(limits, [name]) is allowed
+    assert permits(limits, identifiers([name])) is allowed
 
 
 def test_trees_of_other_kinds_do_not_bind_dns_names() -> None:
     """A constraint applies to names of its own kind only."""
     network = x509.IPAddress(ipaddress.ip_network("192.0.2.0/24"))
-    assert permits(x509.NameConstraints([network], None), ["a.example"])
+    assert permits(x509.NameConstraints([network], None), identifiers(["a.example"]))
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "address", "allowed"),
+    [
+        (("192.0.2.0/24",), (), "192.0.2.7", True),
+        (("192.0.2.0/24",), (), "198.51.100.7", False),
+        (("192.0.2.0/24",), (), "2001:db8::7", False),
+        (("192.0.2.0/24", "2001:db8::/32"), (), "2001:db8::7", True),
+        ((), ("192.0.2.0/24",), "192.0.2.7", False),
+        ((), ("192.0.2.0/24",), "2001:db8::7", True),
+        (("192.0.2.0/24",), ("192.0.2.7/32",), "192.0.2.7", False),
+    ],
+)
+def test_an_address_is_within_its_networks(
+    permitted: Sequence[str], excluded: Sequence[str], address: str, allowed: bool
+) -> None:
+    """Networks bind addresses of both families, and names not at all."""
+    limits = x509.NameConstraints(
+        [x509.IPAddress(ipaddress.ip_network(n)) for n in permitted] or None,
+        [x509.IPAddress(ipaddress.ip_network(n)) for n in excluded] or None,
+    )
+    assert permits(limits, identifiers([address])) is allowed
+    assert permits(limits, identifiers(["a.example"]))

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
 )
 
+from agent.acme.identifiers import identifiers
 from agent.pki.request import request
 
 NAMES = ["amf1.example", "xn--bcher-kva.example"]
@@ -27,7 +28,7 @@ def test_a_request_names_what_was_ordered(
     key: CertificateIssuerPrivateKeyTypes, algorithm: type | None
 ) -> None:
     """Subject empty, names critical (RFC 5280 section 4.2.1.6), signature valid."""
-    made = x509.load_der_x509_csr(request(NAMES)(key))
+    made = x509.load_der_x509_csr(request(identifiers(NAMES))(key))
     assert made.is_signature_valid
     assert not list(made.subject)
     (extension,) = made.extensions

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from agent.acme.identifiers import Identifier
 from agent.acme.messages import Authorization, Challenge
-from agent.acme.problem import Identifier, Problem
+from agent.acme.problem import Problem
 from agent.jobs.issue import effects
 from agent.jobs.issue.fold import fold
 from agent.jobs.step import Failed

@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from agent.acme.errors import ProblemError
+from agent.acme.identifiers import Identifier
 from agent.acme.messages import Authorization, Challenge, Order
-from agent.acme.problem import PREFIX, Identifier, Problem
+from agent.acme.problem import PREFIX, Problem
 from agent.errors import AgentError
 from agent.jobs import deploy, retire
 from agent.jobs.issue import effects as issue

@@ -129,10 +129,10 @@ def _authorization_seen(
     phase, asked = job.phase, effect.authorization
     if not isinstance(phase, Answering):
         return entered(job, phase)
-    name = seen.authorization.identifier.value
+    asked = _identified(asked, seen.authorization)
     match seen.authorization.status:
         case "valid":
-            return _valid(job, phase, replace(asked, identifier=name, valid=True))
+            return _valid(job, phase, replace(asked, valid=True))
         case "pending" if seen.challenge_status == "invalid":
             # Others may still be open; this is the one that we can answer.
             refusal = _refusal(seen.authorization)
@@ -140,7 +140,6 @@ def _authorization_seen(
         case "pending" if not asked.answered:
             fetched = replace(
                 asked,
-                identifier=name,
                 challenge=seen.challenge,
                 token=seen.token,
                 answered=seen.challenge_status != "pending",
@@ -281,6 +280,17 @@ def _back_off(job: IssueJob, failure: Failure, view: View, moment: Moment) -> Is
 def _with(phase: Answering, changed: AuthorizationRecord) -> Answering:
     after = tuple(changed if a.url == changed.url else a for a in phase.authorizations)
     return replace(phase, authorizations=after)
+
+
+def _identified(
+    asked: AuthorizationRecord, shown: Authorization
+) -> AuthorizationRecord:
+    return replace(
+        asked,
+        identifier=shown.identifier.value,
+        identifier_type=shown.identifier.type,
+        wildcard=shown.wildcard,
+    )
 
 
 def _refusal(authorization: Authorization) -> str:

@@ -1,0 +1,48 @@
+"""Identifiers as names of X.509 (RFC 5280 section 4.2.1.6)."""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from cryptography import x509
+
+from agent.acme.identifiers import DNS, IP, Identifier, canonical
+
+
+def general_names(identifiers: Sequence[Identifier]) -> list[x509.GeneralName]:
+    """Return the alternative names that a request for identifiers has, in their order.
+
+    Raises:
+        LookupError: An identifier of a type that has no such name; none is configured.
+    """
+    return [_NAMES[i.type](i.value) for i in identifiers]
+
+
+def provable(names: Iterable[x509.GeneralName]) -> tuple[Identifier, ...]:
+    """Return the identifiers that names of a certificate stand for.
+
+    Names of other kinds, which a CA adds by its own policy, are left out.
+    """
+    found = [_identifier(name) for name in names]
+    return tuple(canonical(i) for i in found if i is not None)
+
+
+def _identifier(name: x509.GeneralName) -> Identifier | None:
+    match name:
+        case x509.DNSName():
+            return Identifier(type=DNS, value=name.value)
+        case x509.IPAddress():
+            return Identifier(type=IP, value=str(name.value))
+        case _:
+            return None
+
+
+def _ip(value: str) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(value))
+
+
+_NAMES: Final[Mapping[str, Callable[[str], x509.GeneralName]]] = {
+    DNS: x509.DNSName,
+    IP: _ip,
+}
+"""How each type of identifier stands in a certificate; one line adds one."""
