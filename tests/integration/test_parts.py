@@ -123,9 +123,8 @@ def test_a_key_in_a_token_of_another_user_is_served_and_renewed_under_load(
 ) -> None:
     """Ten reloads, each onto a new key in the token, lose no new connection.
 
-    p11-kit-server serves one call at a time: on a machine that has no time for it a
-    handshake can outlast its limit. One in a hundred is forgiven for that; the demo,
-    with one renewal, forgives none.
+    On a machine that has no time for p11-kit-server a handshake can outlast its limit.
+    One in a hundred is forgiven for that; the demo, with one renewal, forgives none.
     """
     site = TokenSite(scratch, shared)
     with site.served() as server, load(site.target(server)) as generator:
@@ -210,8 +209,14 @@ class TokenSite:
         return Target(port=server.ports[0], roots=self._roots, threads=2)
 
     def serves(self, server: Nginx, leaf: str) -> bool:
-        """Tell whether a new connection is shown a certificate."""
-        return connect(self.target(server)) == leaf
+        """Tell whether a new connection is shown a certificate.
+
+        What fails meanwhile is the load's to count: it makes the same connections.
+        """
+        try:
+            return connect(self.target(server)) == leaf
+        except OSError:
+            return False
 
 
 def _snippet(scratch: Path, certificate: Path, key: str) -> Path:

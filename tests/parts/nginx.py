@@ -2,6 +2,11 @@
 
 It knows nginx's configuration around a server block, and OpenSSL's engine. Certificate
 and key come from a file that it includes: in production that is what nfcertd publishes.
+
+There is one worker process. Every worker logs in to the token by itself, and SoftHSM2
+writes its token's file at each C_Login: of two workers that are started at once, one
+can read that file half written, after which each of its handshakes fails ("General
+Error", then "Object handle invalid"). An HSM does not have that fault.
 """
 
 import os
@@ -20,7 +25,7 @@ HOST: Final = "127.0.0.1"
 MAIN: Final = """\
 daemon off;
 user {worker};
-worker_processes 2;
+worker_processes 1;
 pid {home}/nginx.pid;
 error_log {home}/error.log notice;
 {variables}
