@@ -30,7 +30,7 @@ from tests.parts.process import Part, Setting, running
 ROOT: Final = Path(__file__).parents[2]
 HTTP_PORT: Final = 8080
 HEALTH_PORT: Final = 9469
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Real seconds for anything that a test waits for."""
 PAUSE: Final = 0.03
 MARGIN: Final = timedelta(seconds=1)

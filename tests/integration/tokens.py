@@ -18,6 +18,7 @@ import pytest
 
 from agent.config import tokens as tables
 from agent.records.keys import PinRecord
+from tests.parts.process import answers
 
 PIN = "1234"
 SO_PIN = "5678"
@@ -32,7 +33,7 @@ TPM_MODULES = (
     "/usr/lib/aarch64-linux-gnu/libtpm2_pkcs11.so.1",
     "/usr/lib/aarch64-linux-gnu/pkcs11/libtpm2_pkcs11.so",
 )
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for a real part to come up."""
 
 
@@ -187,7 +188,7 @@ class TpmSetup(TokenSetup):
 
     Attributes:
         port: TCP port of the simulator on loopback.
-        manager: The process of the resource manager; one element.
+        manager: The processes of the resource manager; the last one runs.
     """
 
     port: int
@@ -200,19 +201,29 @@ class TpmSetup(TokenSetup):
         self.manager.clear()
 
     def start_manager(self) -> None:
-        """Start the resource manager and wait until the TPM answers through it."""
+        """Start the resource manager and wait until the TPM answers through it.
+
+        On a busy machine the simulator can close the first connection; the manager ends
+        then, and is started again.
+        """
         environment = {**os.environ, **self.env}
-        tcti = f"swtpm:host=127.0.0.1,port={self.port}"
-        self.manager.append(
-            subprocess.Popen(
-                ["tpm2-abrmd", "--session", "--allow-root", "--tcti", tcti],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
         probe = ("tpm2_getcap", "properties-fixed")
-        _until(lambda: _succeeds(probe, environment), "TPM resource manager")
+
+        def up() -> bool:
+            if not self.manager or self.manager[-1].poll() is not None:
+                self.manager.append(self._spawn_manager(environment))
+            return _succeeds(probe, environment)
+
+        _until(up, "TPM resource manager")
+
+    def _spawn_manager(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        tcti = f"swtpm:host=127.0.0.1,port={self.port}"
+        return subprocess.Popen(
+            ["tpm2-abrmd", "--session", "--allow-root", "--tcti", tcti],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 @contextmanager
@@ -262,6 +273,8 @@ def _start_swtpm(tmp: Path, stack: ExitStack) -> int:
         *("--ctrl", f"type=tcp,port={port + 1},bindaddr=127.0.0.1"),
         *("--server", f"type=tcp,port={port},bindaddr=127.0.0.1", *flags),
     )
+    # The control channel answers once both are open; the other one takes one client.
+    _until(lambda: answers(port + 1), "TPM simulator")
     return port
 
 
