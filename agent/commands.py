@@ -6,10 +6,11 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from agent import __version__
+from agent import __version__, demands
 from agent.cells import Cell, Cells
 from agent.clock import Clock
 from agent.control.verbs import Peer, Request
+from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
 from agent.keys.store import Keys
 from agent.manager import Manager
@@ -20,12 +21,6 @@ from agent.vitals import Vitals
 
 Answer = dict[str, object]
 P = TypeVar("P")
-
-
-class CommandError(AgentError):
-    """What was asked cannot be done."""
-
-    kind = "control.refused"
 
 
 class Commands:
@@ -65,8 +60,23 @@ class Commands:
                 return await self._list_keys()
             case "config" | "reload":
                 return self._configuration(request.verb)
+            case "revoke" | "replace":
+                return self._demand(request, name)
             case _:
                 return self._operate(request.verb, name)
+
+    def _demand(self, request: Request, name: str) -> Answer:
+        """Do what cannot be taken back."""
+        cell, asked = self._cell(name), request.arguments
+        confirmed(name, asked)
+        moment = self._manager.moment()
+        if request.verb == "revoke":
+            cell.change(lambda record: demands.revoke(record, asked, moment))
+        else:
+            context = self._manager.contexts()[name]
+            cell.change(lambda record: demands.replace(record, context, asked, moment))
+        self._manager.touch()
+        return {"name": name, "done": request.verb}
 
     def _operate(self, verb: str, name: str) -> Answer:
         edits: Mapping[str, Callable[[CertificateRecord], CertificateRecord]] = {
@@ -192,6 +202,7 @@ def _release(record: CertificateRecord) -> CertificateRecord:
         issue=None if issue is None else _pardoned(issue),
         deploy={name: _pardoned(job) for name, job in record.deploy.items()},
         retire={name: _pardoned(job) for name, job in record.retire.items()},
+        revoke={name: _pardoned(job) for name, job in record.revoke.items()},
     )
 
 

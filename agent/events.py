@@ -41,6 +41,7 @@ class Event:
 def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
     """Yield what happened between two records of a certificate."""
     yield from _issuance(before, after)
+    yield from _revocations(before, after)
     yield from _jobs(before, after)
     yield from _endpoints(before, after)
     yield from _keys(before, after)
@@ -83,6 +84,26 @@ def _issuance(before: CertificateRecord, after: CertificateRecord) -> Iterator[E
         text=f"certificate {current.serial} issued, ends {current.not_after:%FT%TZ}",
         fields={"serial": current.serial, "fingerprint": current.fingerprint},
     )
+
+
+def _revocations(
+    before: CertificateRecord, after: CertificateRecord
+) -> Iterator[Event]:
+    for issued in after.issued:
+        revocation = issued.revocation
+        if revocation is None or before.revocation(issued.fingerprint) is not None:
+            continue
+        who = "by us" if revocation.ours else "by its ca"
+        yield Event(
+            subject=after.name,
+            kind="certificate.revoked",
+            text=f"certificate {issued.serial} is revoked {who}: {revocation.reason}",
+            fields={"serial": issued.serial, "fingerprint": issued.fingerprint},
+            severity=logging.WARNING,
+        )
+    if before.replacing is not None and after.replacing is None:
+        text = "the compromised key is replaced, its certificates are revoked"
+        yield Event(subject=after.name, kind="certificate.replaced", text=text)
 
 
 def _jobs(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:

@@ -186,7 +186,7 @@ class Manager:
             self._reconcile_account(account_of(self._config, self._table(name)))
             context = self._context(name)
             # Drawn only if something changes, yet the same for the whole edit.
-            moment = self._moment()
+            moment = self.moment()
             cell.change(
                 lambda record, c=context, m=moment: reconcile(record, c, m)  # type: ignore[misc]  # defaults bind the loop's values
             )
@@ -200,7 +200,7 @@ class Manager:
         cell = self._cells.account(name, directory)
         if cell is None:
             return
-        moment = self._moment()
+        moment = self.moment()
         cell.change(
             lambda record: reconcile_account(
                 record, config, directory, self._install, moment
@@ -231,7 +231,8 @@ class Manager:
         for name, cell in self._cells.certificates.items():
             if name in self._config.certificate:
                 current = cell.record.current
-                end = _EARLIEST if current is None else current.not_after
+                urgent = current is None or cell.record.replacing is not None
+                end = _EARLIEST if urgent or current is None else current.not_after
                 for slot in jobs(cell.record):
                     yield Place("certificate", name, slot), end
 
@@ -249,8 +250,8 @@ class Manager:
         return any(f is not None and f.kind == "token.hung" for f in failures)
 
     def _ca(self, place: Place) -> str | None:
-        """Return the CA that an issue job orders from; None for every other job."""
-        if place.slot.kind != "issue" or not self._has(place):
+        """Return the CA that a job asks something of; None where it asks nothing."""
+        if place.slot.kind not in {"issue", "revoke"} or not self._has(place):
             return None
         return ca_of(self._table(place.name))
 
@@ -290,7 +291,7 @@ class Manager:
             cell,
             self._performer,
             wanted=lambda: place.name in self._config.account,
-            moment=self._moment,
+            moment=self.moment,
         )
 
     def _certificate_work(self, place: Place) -> CertificateWork:
@@ -299,7 +300,7 @@ class Manager:
             place.slot,
             self._performer,
             context=lambda: self._context(place.name) if self._has(place) else None,
-            moment=self._moment,
+            moment=self.moment,
             account=self._account_cell(place),
         )
 
@@ -323,13 +324,15 @@ class Manager:
             directory=self._config.ca[ca].directory,
             install=self._install,
             account=None if account is None else account.record,
+            accounts={n: cell.record for n, cell in self._cells.accounts.items()},
             never_destroy=token is not None and token.destroy == "never",
         )
 
     def _table(self, name: str) -> Certificate:
         return self._config.certificate[name]
 
-    def _moment(self) -> Moment:
+    def moment(self) -> Moment:
+        """Return the instant and fresh randomness, for one edit."""
         return Moment(
             now=self._clock.now(),
             draw=self._draws.fraction(),

@@ -36,6 +36,7 @@ from agent.records.phases import (
     Processing,
     Stage,
 )
+from agent.records.revocation import ReplaceStage, RevocationAsked
 from agent.shapes import CertificateView, State, StatusView
 
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -56,6 +57,8 @@ PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "issue": _tags(KeyChosen, KeyMade, Answering, Finalizing, Processing, Downloading),
     "deploy": tuple(Stage),
     "retire": _tags(Condemned, Destroyed),
+    "revoke": _tags(RevocationAsked),
+    "replace": tuple(ReplaceStage),
 }
 """The states of `nfcertd_job_phase`, by the kind of the job."""
 
@@ -222,6 +225,10 @@ _ABOUT_CERTIFICATES: Final[
     "nfcertd_certificate_held": (
         "Whether an operator holds it.",
         lambda one: one.held,
+    ),
+    "nfcertd_certificate_revoked": (
+        "Whether the newest certificate is known to be revoked.",
+        lambda one: bool(one.revoked),
     ),
 }
 

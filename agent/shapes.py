@@ -18,6 +18,7 @@ class State(StrEnum):
 
     QUARANTINED = "quarantined"
     EXPIRED = "expired"
+    REVOKED = "revoked"
     MISSING = "missing"
     """There is no certificate yet."""
     HELD = "held"
@@ -98,6 +99,7 @@ class CertificateView(View, frozen=True, kw_only=True):
     jobs: tuple[JobView, ...]
     plan: PlanView
     held: bool
+    revoked: str = ""
 
 
 class AccountView(View, frozen=True, kw_only=True):

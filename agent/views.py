@@ -68,6 +68,7 @@ def certificate_view(
     newest = record.publications[-1].number if record.publications else 0
     endpoints = _endpoints(record, context, newest)
     deployed = bool(newest) and all(e.deployed for e in endpoints)
+    revocation = record.revocation(current.fingerprint) if current else None
     return CertificateView(
         name=record.name,
         names=context.config.names if context else (current.names if current else ()),
@@ -87,6 +88,7 @@ def certificate_view(
         jobs=_jobs(record, context, now),
         plan=_plan(record, context, now),
         held=record.held,
+        revoked="" if revocation is None else revocation.reason,
     )
 
 
@@ -126,11 +128,17 @@ def _state(
         (context is None, State.UNMANAGED),
         (quarantined, State.QUARANTINED),
         (current is not None and now >= current.not_after, State.EXPIRED),
+        (_is_revoked(record), State.REVOKED),
         (record.held, State.HELD),
         (current is None, State.MISSING),
         (not deployed, State.DEPLOYING),
     )
     return next((state for holds, state in checks if holds), State.DEPLOYED)
+
+
+def _is_revoked(record: CertificateRecord) -> bool:
+    current = record.current
+    return current is not None and record.revocation(current.fingerprint) is not None
 
 
 def _jobs(

@@ -106,7 +106,7 @@ class CertificateWork:
         self, effect: certificate.Effect, outcome: certificate.Outcome
     ) -> None:
         """Tell the account what its orders showed of it."""
-        if self._account is None:
+        if self._account is None or self._slot.kind != "issue":
             return
         match outcome:
             case Failed(failure) if failure.kind == "acme:accountDoesNotExist":

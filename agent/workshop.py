@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from agent.acme.errors import NotOfferedError
 from agent.client import AcmeClient, Observer, Transport
 from agent.clock import Clock
 from agent.config.authorities import Ca
@@ -20,16 +21,18 @@ from agent.config.endpoints import Endpoint
 from agent.config.model import Config
 from agent.errors import AgentError
 from agent.files import read_bounded
-from agent.jobs import certificate, deploy, register, retire
+from agent.jobs import certificate, deploy, register, retire, revoke
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.references import kept
+from agent.jobs.revoking import account_of
 from agent.jobs.step import Performed
 from agent.pki.chain import parse_anchors
 from agent.ports import Keys, Prober, Publisher, Signaller, Solver
 from agent.procedures.account import AccountProcedure
 from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
+from agent.procedures.revocation import RevokeProcedure
 from agent.records.certificate import CertificateRecord, Slot
 from agent.records.others import AccountRecord
 from agent.records.phases import Answering
@@ -71,6 +74,7 @@ class _Bench:
     client: AcmeClient
     issue: IssueProcedure
     account: AccountProcedure
+    revoke: RevokeProcedure
 
 
 class Workshop:
@@ -114,6 +118,8 @@ class Workshop:
                 return Performed()
             case retire.PruneAfter():
                 return await self._prune(record, context)
+            case revoke.Revoke():
+                return await self._revoke(record, effect, context)
             case (
                 deploy.Publish()
                 | deploy.LookBefore()
@@ -188,6 +194,27 @@ class Workshop:
         with self._noting(context.ca):
             return await bench.issue.perform(record.name, effect, ordering)
 
+    async def _revoke(
+        self, record: CertificateRecord, effect: revoke.Revoke, context: Context
+    ) -> Performed:
+        issued = record.issued_as(effect.fingerprint)
+        if issued is None:
+            raise LookupError(effect.fingerprint)
+        table = self._config.ca.get(issued.ca)
+        if table is None or table.directory != issued.directory:
+            raise NotOfferedError(
+                f"the ca {issued.ca}, which issued it, is no longer configured so",
+                hint="configure it again, or ask its operator to revoke it",
+            )
+        bench = await self._bench(issued.ca)
+        account = account_of(issued, context)
+        with self._noting(issued.ca):
+            if effect.by_key or account is None:
+                signer = bench.revoke.by_key(record.key(issued.key))
+            else:
+                signer = bench.revoke.by_account(account)
+            return await bench.revoke.perform(effect, issued, signer)
+
     @contextmanager
     def _noting(self, ca: str) -> Iterator[None]:
         try:
@@ -236,6 +263,7 @@ class Workshop:
             client,
             IssueProcedure(client, tools.keys, tools.solvers, tools.clock),
             AccountProcedure(client, tools.keys, tools.read_secret),
+            RevokeProcedure(client, tools.keys),
         )
 
     async def _anchors(self, table: Ca) -> tuple[x509.Certificate, ...]:

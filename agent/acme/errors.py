@@ -48,6 +48,12 @@ class ChallengeUnavailableError(AgentError):
     kind = "acme.challenge-unavailable"
 
 
+class NotOfferedError(AgentError):
+    """The CA offers no such service, or is no longer configured."""
+
+    kind = "acme.not-offered"
+
+
 class OrderMismatchError(AgentError):
     """The order that came back is not the order that was asked for."""
 

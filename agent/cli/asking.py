@@ -82,6 +82,16 @@ def add_certificate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="name of the certificate in the configuration")
 
 
+def add_confirmation(parser: argparse.ArgumentParser) -> None:
+    """Declare the confirmation of what cannot be taken back."""
+    parser.add_argument(
+        "--confirm",
+        required=True,
+        metavar="NAME",
+        help="the name once more: this cannot be taken back",
+    )
+
+
 def operate(options: argparse.Namespace, verb: str, outcome: str) -> int:
     """Ask for something to be done to a certificate; say that it is."""
     answer_to(options, verb, name=options.name)

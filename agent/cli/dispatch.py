@@ -24,6 +24,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "hold": "leave a certificate as it is until it is released",
     "release": "end a hold, or let a manual deployment go on",
     "ack": "accept a deployment that could not be proven over the wire",
+    "revoke": "have a certificate revoked by its ca",
+    "replace": "replace a certificate whose key is compromised",
     "reload": "read the configuration again",
     "check": "check a configuration without touching anything",
     "schema": "print the JSON schema of the configuration",

@@ -87,6 +87,7 @@ def _certificates(view: StatusShape, screen: Screen) -> list[str]:
             lines += _endpoint(endpoint, one, view.now, screen)
         for job in one.jobs:
             lines += _failed(job, view.now, screen)
+            lines += _replacement(job, screen)
     return lines
 
 
@@ -124,6 +125,13 @@ def _progress(endpoint: EndpointShape, one: CertificateShape, now: datetime) -> 
         return "waits for a certificate"
     before = f"publication {endpoint.proven}" if endpoint.proven else "nothing"
     return f"publication {one.publication} not deployed yet, {before} is proven"
+
+
+def _replacement(job: JobShape, screen: Screen) -> list[str]:
+    if job.slot != "replace":
+        return []
+    text = f"the compromised key is being replaced, {job.phase}: {job.next}"
+    return [screen.paint(line, "busy") for line in screen.paragraph(text, "  ", "    ")]
 
 
 def _failed(job: JobShape, now: datetime, screen: Screen) -> list[str]:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
-from agent.records.certificate import AnyJob, CertificateRecord, jobs
+from agent.records.certificate import AnyJob, CertificateRecord, Issuance, jobs
 from agent.records.job import Alarm, Disposition, Severity
 from agent.records.keys import PinStatus
 from agent.records.others import AccountRecord, RegisterJob, TokenRecord
@@ -45,9 +45,27 @@ def _called_for(
         if now >= due.emergency_at:
             cause = f"the certificate ends at {current.not_after:%Y-%m-%d %H:%M:%SZ}"
             yield "expiring", _alarm(Severity.CRITICAL, cause, now)
+    if current is not None:
+        yield from _of_trust(record, current, context, now)
     for slot, job in jobs(record).items():
         slug = f"{slot.kind}-{slot.name}" if slot.name else slot.kind
         yield from _of_job(slug, job, now)
+
+
+def _of_trust(
+    record: CertificateRecord, current: Issuance, context: Context, now: datetime
+) -> Iterator[tuple[str, Alarm]]:
+    """Yield what is wrong with the newest certificate although its dates are good."""
+    revocation = record.revocation(current.fingerprint)
+    if revocation is not None:
+        cause = f"the newest certificate is revoked: {revocation.reason}"
+        yield "revoked", _alarm(Severity.CRITICAL, cause, now)
+    if current.key in record.compromised:
+        adopted = context.config.key.adopt is not None
+        action = "configure another key: an adopted one is not ours to replace"
+        cause = "the key of the newest certificate is compromised"
+        alarm = _alarm(Severity.CRITICAL, cause, now, action if adopted else "")
+        yield "key-compromised", alarm
 
 
 def account_alarms(record: AccountRecord) -> dict[str, Alarm]:

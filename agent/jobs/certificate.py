@@ -7,18 +7,27 @@ job stands in the record is in a module of its own; here is only which.
 
 from datetime import datetime
 
-from agent.jobs import deploy, deploying, issuing, retire, retiring
+from agent.jobs import (
+    deploy,
+    deploying,
+    issuing,
+    replacing,
+    retire,
+    retiring,
+    revoke,
+    revoking,
+)
 from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.issue import effects as issue
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.certificate import CertificateRecord, Slot, jobs
 
-Effect = issue.Effect | deploy.Effect | retire.Effect
-Outcome = issue.Outcome | deploy.Outcome | retire.Outcome
+Effect = issue.Effect | deploy.Effect | retire.Effect | revoke.Effect
+Outcome = issue.Outcome | deploy.Outcome | retire.Outcome | revoke.Outcome
 
 
-def next_step(
+def next_step(  # noqa: PLR0911 -- one arm a kind
     record: CertificateRecord, slot: Slot, context: Context, now: datetime
 ) -> Do[Effect] | Wait:
     """Return what the job in a slot does next."""
@@ -33,6 +42,11 @@ def next_step(
         case "deploy":
             deployment = deploying.view_of(record, slot.name, context, now)
             return deploy.next_step(record.deploy[slot.name], deployment, now)
+        case "revoke":
+            revocation = revoking.view_of(record, slot.name, context)
+            return revoke.next_step(record.revoke[slot.name], revocation, now)
+        case "replace" if record.replacing is not None:
+            return replacing.next_step(record, record.replacing, context)
         case _:
             retirement = retiring.view_of(record, slot.name, context)
             return retire.next_step(record.retire[slot.name], retirement, now)
@@ -56,7 +70,9 @@ def fold(
             return issuing.fold(record, record.issue, effect, outcome, context, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "deploy":
             return deploying.fold(record, name, effect, outcome, context, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case _ if isinstance(outcome, Performed | Failed):
+        case "revoke" if isinstance(outcome, Performed | Failed):
+            return revoking.fold(record, name, outcome, context, moment)
+        case "retire" if isinstance(outcome, Performed | Failed):
             return retiring.fold(record, name, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case _:
             raise TypeError(f"{slot.kind} cannot have {outcome}")

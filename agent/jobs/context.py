@@ -1,6 +1,7 @@
 """What the jobs of a certificate are told about everything outside their record."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agent.acme.identifiers import Identifier, identifiers
@@ -21,6 +22,7 @@ class Context:
         directory: URL of that CA's directory.
         install: Id of this installation, for labels.
         account: Its account, None before its record exists.
+        accounts: Every account, by name: an older one may have ordered.
         never_destroy: Its token's keys are destroyed by the HSM's operator only.
     """
 
@@ -29,6 +31,7 @@ class Context:
     directory: str
     install: str
     account: AccountRecord | None
+    accounts: Mapping[str, AccountRecord] = field(default_factory=dict)
     never_destroy: bool = False
 
     @property

@@ -24,7 +24,10 @@ def view_of(
     previous = record.publication(job.phase.previous)
     keys = {key.id for key in record.keys if key.state is not KeyState.DESTROYED}
     gate = ""
-    if record.held:
+    if record.replacing is not None:
+        # Whoever asked for the replacement has released it.
+        pass
+    elif record.held:
         gate = "held by an operator"
     elif context.config.deploy == "manual" and record.released < job.phase.publication:
         gate = "waits for an operator's release"
@@ -34,7 +37,8 @@ def view_of(
         fingerprints={p.number: p.issuance.fingerprint for p in record.publications},
         revertible=previous is not None
         and job.phase.previous != job.phase.publication
-        and previous.issuance.key in keys
+        and previous.issuance.key in keys - record.compromised
+        and record.revocation(previous.issuance.fingerprint) is None
         and previous.issuance.not_after > now,
         gate=gate,
     )

@@ -22,6 +22,7 @@ from agent.records.certificate import (
 )
 from agent.records.job import Disposition
 from agent.records.keys import KeyState
+from agent.records.revocation import IssuedRecord
 from agent.renewal.backoff import AWAITED
 from agent.renewal.plan import plan
 
@@ -33,7 +34,7 @@ def next_step(
     record: CertificateRecord, job: IssueJob, context: Context, now: datetime
 ) -> Do[issue.Effect] | Wait:
     """Return what the issue job does next."""
-    if record.held:
+    if record.held and record.replacing is None:
         return Wait(until=None, reason="held by an operator")
     if context.account is None:
         return Wait(until=None, reason="the record of its account cannot be read")
@@ -128,6 +129,7 @@ def _issued(
         directory=wanted.directory,
         key=key.id,
         order=order.url if order else "",
+        account=wanted.account,
         not_before=chain.not_before,
         not_after=chain.not_after,
         issued_at=moment.now,
@@ -140,9 +142,24 @@ def _issued(
     )
     return replace(
         record,
+        issued=(*record.issued, _remembered(issuance)),
         issue=None,
         wanted=None,
         renew_asked=None,
         publications=(*record.publications, publication),
         publication_count=number,
+    )
+
+
+def _remembered(issuance: Issuance) -> IssuedRecord:
+    """Return what stays known of a certificate until it ends."""
+    return IssuedRecord(
+        fingerprint=issuance.fingerprint,
+        serial=issuance.serial,
+        key=issuance.key,
+        ca=issuance.ca,
+        directory=issuance.directory,
+        account=issuance.account,
+        not_after=issuance.not_after,
+        leaf=issuance.leaf,
     )

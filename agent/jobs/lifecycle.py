@@ -66,6 +66,11 @@ def _edited(record: CertificateRecord, slot: Slot, edit: Edit) -> CertificateRec
         case "deploy":
             changed = edit(record.deploy[name])
             return replace(record, deploy={**record.deploy, name: changed})
+        case "revoke":
+            asked = edit(record.revoke[name])
+            return replace(record, revoke={**record.revoke, name: asked})
+        case "replace" if record.replacing is not None:
+            return replace(record, replacing=edit(record.replacing))
         case _:
             retired = edit(record.retire[name])
             return replace(record, retire={**record.retire, name: retired})

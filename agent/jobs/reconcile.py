@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from agent.acme.identifiers import identifiers, same
 from agent.config.tokens import Key
 from agent.config.units import duration
+from agent.jobs import replacing
 from agent.jobs.alarms import with_alarms
 from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
@@ -41,6 +42,8 @@ def reconcile(
     record = _issue(record, context, moment)
     record = _publish(record, context)
     record = _deploy(record, context, moment)
+    record = replacing.advance(record, context, moment)
+    record = _forget(record, moment)
     record = _retire(record, context, moment)
     return with_alarms(record, context, moment.now)
 
@@ -69,11 +72,29 @@ def reason_to_issue(
         return "there is no certificate yet"
     if record.renew_asked is not None:
         return "an operator asked for it"
+    doomed = _doomed(record, current)
+    if doomed:
+        return doomed
     changed = _changed(record, current, context)
     if changed:
         return f"the configuration changed its {changed}"
     due = plan(current, context.config.renew_at)
     return f"renewal is due by the rule {due.rule}" if now >= due.at else None
+
+
+def _doomed(record: CertificateRecord, current: Issuance) -> str | None:
+    """Return why the certificate in service cannot stay, whatever its dates."""
+    if current.key in record.compromised:
+        return "its key is compromised"
+    revocation = record.revocation(current.fingerprint)
+    if revocation is not None:
+        return f"it is revoked, for {revocation.reason}"
+    return None
+
+
+def _is_spoilt(record: CertificateRecord, context: Context) -> bool:
+    """Tell whether the adopted key is known to somebody else: only its giver helps."""
+    return _adopted_id(context.config.key) in record.compromised
 
 
 def _changed(
@@ -100,8 +121,11 @@ def _issue(
     record: CertificateRecord, context: Context, moment: Moment
 ) -> CertificateRecord:
     job = record.issue
-    if record.held or (job is not None and _goes_on(record, job, context)):
+    held = record.held and record.replacing is None
+    if held or (job is not None and _goes_on(record, job, context)):
         return record
+    if _is_spoilt(record, context):
+        return record if job is None else replace(record, issue=None, wanted=None)
     spare = None if job is None else record.key(job.phase.key)
     if job is not None:
         record = replace(record, issue=None, wanted=None)
@@ -135,6 +159,8 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
     other names or stands at another CA, and its failures are not those of the new one.
     """
     wanted = record.wanted
+    if not job.running and job.phase.key in record.compromised:
+        return False
     if job.running or wanted is None:
         return True
     now = context.wanted
@@ -147,7 +173,8 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
 def _is_spare(key: KeyRecord, record: CertificateRecord, context: Context) -> bool:
     """Tell whether the key of a job that was given up can serve the next one."""
     used = {publication.issuance.key for publication in record.publications}
-    return key.id not in used and _fits(key, context.config.key)
+    good = key.id not in used | record.compromised
+    return good and _fits(key, context.config.key)
 
 
 def _key_to_reuse(
@@ -159,8 +186,10 @@ def _key_to_reuse(
         return next((k for k in record.keys if _fits(k, config)), None)
     if config.rotate == "every-renewal" or not record.publications:
         return None
-    key = record.publications[-1].key
-    if not _fits(key, config):
+    newest = record.publications[-1]
+    key = newest.key
+    revoked = record.revocation(newest.issuance.fingerprint) is not None
+    if revoked or key.id in record.compromised or not _fits(key, config):
         return None
     if config.rotate != "never" and now >= key.created + duration(config.rotate):
         return None
@@ -192,6 +221,19 @@ def _adopted_id(config: Key) -> str | None:
 
 def _store(config: Key) -> str:
     return config.token if config.token is not None else FILE_STORE
+
+
+def _forget(record: CertificateRecord, moment: Moment) -> CertificateRecord:
+    """Forget the certificates that have ended, and with them their revocations."""
+    lasting = tuple(i for i in record.issued if i.not_after > moment.now)
+    if len(lasting) == len(record.issued):
+        return record
+    known = {issued.fingerprint for issued in lasting}
+    busy = {name for name, job in record.revoke.items() if job.running}
+    gone = record.revoke.keys() - known - busy
+    issued = tuple(i for i in record.issued if i in lasting or i.fingerprint in busy)
+    revoke = {name: job for name, job in record.revoke.items() if name not in gone}
+    return replace(record, issued=issued, revoke=revoke)
 
 
 def _publish(record: CertificateRecord, context: Context) -> CertificateRecord:

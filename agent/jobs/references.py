@@ -8,6 +8,7 @@ from datetime import datetime
 
 from agent.jobs.context import Context
 from agent.records.certificate import CertificateRecord
+from agent.records.revocation import ReplaceStage
 
 
 def needed_publications(
@@ -44,6 +45,11 @@ def needed_keys(
     keys = {p.issuance.key for p in record.publications if p.number in numbers}
     if record.issue is not None:
         keys.add(record.issue.phase.key)
+    # It may have to sign its own revocation.
+    keys |= {i.key for i in record.issued if i.fingerprint in record.revoke}
+    job = record.replacing
+    if job is not None and job.phase.stage is not ReplaceStage.DESTROYING:
+        keys |= set(job.phase.keys)
     return frozenset(keys)
 
 

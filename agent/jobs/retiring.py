@@ -3,6 +3,8 @@
 It knows the record around the job. When a key is destroyed is `agent.jobs.retire`.
 """
 
+from datetime import timedelta
+
 from msgspec.structs import replace
 
 from agent.jobs import retire
@@ -18,7 +20,7 @@ def view_of(record: CertificateRecord, identity: str, context: Context) -> retir
     return retire.View(
         key=identity,
         condemned_at=key.condemned_at or job.created,
-        grace=context.grace,
+        grace=context.grace if key.compromised_at is None else timedelta(0),
         never=context.never_destroy and key.store != "file",
     )
 

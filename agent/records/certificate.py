@@ -16,11 +16,12 @@ from agent.records.deployment import Sighting
 from agent.records.job import Alarm, Job
 from agent.records.keys import KeyRecord
 from agent.records.phases import Deployment, IssuePhase, RetirePhase
+from agent.records.revocation import IssuedRecord, ReplaceJob, Revocation, RevokeJob
 
 IssueJob = Job[IssuePhase]
 DeployJob = Job[Deployment]
 RetireJob = Job[RetirePhase]
-AnyJob = IssueJob | DeployJob | RetireJob
+AnyJob = IssueJob | DeployJob | RetireJob | RevokeJob | ReplaceJob
 
 
 class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,6 +35,7 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         directory: URL of the directory it came from.
         key: Id of its key.
         order: URL of the order.
+        account: Name of the account that ordered it.
         not_before: When the leaf begins.
         not_after: Earliest end in the chain.
         issued_at: When it was downloaded.
@@ -53,6 +55,13 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     issued_at: datetime
     draw: float
     chain: str
+    account: str = ""
+
+    @property
+    def leaf(self) -> str:
+        """Return the leaf alone, PEM."""
+        text, end, _ = self.chain.partition("-----END CERTIFICATE-----")
+        return f"{text}{end}\n"
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,6 +133,9 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         wanted: What that job was begun for.
         deploy: Deployments under way, by endpoint.
         retire: Keys on their way out, by id.
+        issued: Every certificate that has not ended, oldest first.
+        revoke: Revocations under way, by fingerprint.
+        replacing: The replacement of a compromised key.
         alarms: By slug.
         held: An operator stopped it with `hold`.
         released: Highest publication an operator let through with `release`.
@@ -141,6 +153,9 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     wanted: Wanted | None = None
     deploy: Mapping[str, DeployJob] = msgspec.field(default_factory=dict)
     retire: Mapping[str, RetireJob] = msgspec.field(default_factory=dict)
+    issued: tuple[IssuedRecord, ...] = ()
+    revoke: Mapping[str, RevokeJob] = msgspec.field(default_factory=dict)
+    replacing: ReplaceJob | None = None
     alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)
     held: bool = False
     released: int = 0
@@ -161,6 +176,30 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         keys = tuple(changed if key.id == changed.id else key for key in self.keys)
         return replace(self, keys=keys)
 
+    def issued_as(self, fingerprint: str) -> IssuedRecord | None:
+        """Return a certificate by its fingerprint, None when it is forgotten."""
+        return next((i for i in self.issued if i.fingerprint == fingerprint), None)
+
+    def with_revocation(
+        self, fingerprint: str, revocation: Revocation | None
+    ) -> "CertificateRecord":
+        """Return the record with what is known of a certificate's revocation."""
+        issued = tuple(
+            replace(i, revocation=revocation) if i.fingerprint == fingerprint else i
+            for i in self.issued
+        )
+        return replace(self, issued=issued)
+
+    @property
+    def compromised(self) -> frozenset[str]:
+        """Return the ids of the keys that are known to somebody else."""
+        return frozenset(k.id for k in self.keys if k.compromised_at is not None)
+
+    def revocation(self, fingerprint: str) -> Revocation | None:
+        """Return why a certificate is revoked, None where it is not known to be."""
+        issued = self.issued_as(fingerprint)
+        return None if issued is None else issued.revocation
+
     def publication(self, number: int) -> Publication | None:
         """Return a publication by its number, None when it is forgotten."""
         return next((p for p in self.publications if p.number == number), None)
@@ -170,8 +209,9 @@ class Slot(NamedTuple):
     """Where a job stands in its subject: its kind, and what it is about.
 
     Attributes:
-        kind: `issue`, `deploy`, `retire` or `register`.
-        name: Endpoint of a deployment, id of a key to retire, else empty.
+        kind: `issue`, `deploy`, `retire`, `revoke`, `replace` or `register`.
+        name: Endpoint of a deployment, id of a key to retire, fingerprint of a
+            certificate to revoke, else empty.
     """
 
     kind: str
@@ -185,4 +225,7 @@ def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
         found[Slot("issue")] = record.issue
     found |= {Slot("deploy", name): job for name, job in record.deploy.items()}
     found |= {Slot("retire", name): job for name, job in record.retire.items()}
+    found |= {Slot("revoke", name): job for name, job in record.revoke.items()}
+    if record.replacing is not None:
+        found[Slot("replace")] = record.replacing
     return found

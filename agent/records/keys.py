@@ -40,6 +40,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         public: SubjectPublicKeyInfo, DER; empty until made.
         adopted: True when the key was made by somebody else: never destroyed.
         condemned_at: When the last reference went away.
+        compromised_at: Since when it is said to be known to somebody else.
     """
 
     id: str
@@ -53,6 +54,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     public: bytes = b""
     adopted: bool = False
     condemned_at: datetime | None = None
+    compromised_at: datetime | None = None
 
 
 class PinStatus(StrEnum):

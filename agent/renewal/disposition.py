@@ -85,6 +85,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme.problem": _BACK,
     "acme.eab-key": _OPERATOR,
     "acme.challenge-unavailable": _OPERATOR,
+    "acme.not-offered": _OPERATOR,
     "acme.order-mismatch": _OPERATOR,
     "acme.key-reuse": _OPERATOR,
     "deploy.broken": _BACK,

@@ -24,6 +24,7 @@ from agent.pki.chain import parse_anchors
 from agent.ports import Presentation
 from agent.procedures.account import AccountProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
+from agent.procedures.revocation import RevokeProcedure
 from agent.records.keys import KeyRecord, KeyState
 from agent.records.others import AccountRecord
 from agent.records.phases import AuthorizationRecord, OrderRecord
@@ -79,12 +80,14 @@ class Desk:
         issue: The procedure.
         board: Its solver.
         ordering: An order of two names by a registered account.
+        revoke: What has certificates revoked.
     """
 
     ca: TestCA
     issue: IssueProcedure
     board: Board
     ordering: Ordering
+    revoke: RevokeProcedure
 
     async def perform(self, effect: effects.Effect, **changes: object) -> object:
         """Perform an effect, with changes to the ordering."""
@@ -171,7 +174,8 @@ async def desk(home: Path, **switches: object) -> AsyncIterator[Desk]:
             issue = IssueProcedure(client, keys, {"http-01": board}, SystemClock())
             try:
                 account = await _registered(client, keys, ca)
-                yield Desk(ca, issue, board, await _ordering(keys, account, ca))
+                ordering = await _ordering(keys, account, ca)
+                yield Desk(ca, issue, board, ordering, RevokeProcedure(client, keys))
             finally:
                 await issue.aclose()
                 await transport.aclose()

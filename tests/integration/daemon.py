@@ -101,7 +101,7 @@ def begun_effects(record: Record) -> Iterator[str]:
     """Yield the effects that a record says are under way."""
     jobs: list[object] = [getattr(record, "issue", None)]
     jobs += [getattr(record, "register", None)]
-    for table in ("deploy", "retire"):
+    for table in ("deploy", "retire", "revoke"):
         jobs += getattr(record, table, {}).values()
     for job in jobs:
         if getattr(job, "running", False):

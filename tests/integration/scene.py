@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.control.client import ask
-from agent.control.verbs import ControlError, UnreachableError
+from agent.control.verbs import Argument, ControlError, UnreachableError
 from tests.ca import Config, TestCA
 from tests.integration.clock import SharedClock
 from tests.integration.tokens import TokenSetup
@@ -144,9 +144,9 @@ class Daemon:
     runtime: Path
     clock: SharedClock
 
-    def ask(self, verb: str, name: str = "") -> View:
+    def ask(self, verb: str, name: str = "", **more: Argument) -> View:
         """Ask for a verb and return the answer; raises `ControlError`."""
-        arguments = {"name": name} if name else {}
+        arguments = more | ({"name": name} if name else {})
         return asyncio.run(ask(self.runtime / "control.sock", verb, arguments))
 
     def status(self) -> Status:

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from agent.cells import Cells
-from agent.commands import CommandError, Commands
+from agent.commands import Commands
 from agent.control.verbs import RESERVED, VERBS, Argument, Peer, Request
+from agent.demands import CommandError
 from agent.errors import AgentError
 from agent.keys.ports import TokenKey
 from agent.keys.store import Keys

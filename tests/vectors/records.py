@@ -1,6 +1,6 @@
 """Records, contexts and moments for tests of the jobs, with every default said once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +35,7 @@ from agent.records.phases import (
     Processing,
     Stage,
 )
+from agent.records.revocation import IssuedRecord
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -102,6 +103,21 @@ def issuance(
     )
 
 
+def issued(number: int = 1) -> IssuedRecord:
+    """Return what stays known of the n-th issuance."""
+    known = issuance(number)
+    return IssuedRecord(
+        fingerprint=known.fingerprint,
+        serial=known.serial,
+        key=known.key,
+        ca=known.ca,
+        directory=known.directory,
+        account="operator",
+        not_after=known.not_after,
+        leaf=known.leaf,
+    )
+
+
 def publication(number: int = 1, look: str | None = None) -> Publication:
     """Return the n-th publication, of the issuance of that number."""
     shown = context().look if look is None else look
@@ -137,6 +153,7 @@ def context(
     account: AccountRecord | None = ACCOUNT,
     directory: str = DIRECTORY,
     never_destroy: bool = False,
+    accounts: Mapping[str, AccountRecord] | None = None,
 ) -> Context:
     """Return the context of the certificate."""
     return Context(
@@ -145,6 +162,7 @@ def context(
         directory=directory,
         install="0123456789abcdef",
         account=account,
+        accounts=accounts or {},
         never_destroy=never_destroy,
     )
 

@@ -1,0 +1,99 @@
+"""What is remembered of certificates beyond their use: revocation, and its jobs."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from agent.records.job import Job
+from agent.records.phases import Phase
+
+Signer = Literal["account", "key"]
+"""Who signs a revocation: the account, or the certificate's own key (RFC 8555 7.6)."""
+
+
+class Revocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That a certificate was revoked, and why.
+
+    Attributes:
+        at: When we heard of it; for one of ours, when the CA confirmed it.
+        reason: Name of the reason code (RFC 5280 section 5.3.1).
+        ours: We asked for it; otherwise its CRL or OCSP said so.
+    """
+
+    at: datetime
+    reason: str
+    ours: bool
+
+
+class IssuedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A certificate that was issued to us and has not ended, in use or not.
+
+    Publications are forgotten when nobody needs them; what could still be used against
+    us has to stay known until it ends, so that it can be revoked.
+
+    Attributes:
+        fingerprint: SHA-256 of the leaf's DER, lower-case hexadecimal.
+        serial: Serial number, lower-case hexadecimal.
+        key: Id of its key.
+        ca: Name of the CA in the configuration, then.
+        directory: URL of the directory it came from; empty where it came by import.
+        account: Name of the account that ordered it.
+        not_after: When it ends.
+        leaf: The leaf, PEM.
+        revocation: Set once it is revoked.
+    """
+
+    fingerprint: str
+    serial: str
+    key: str
+    ca: str
+    directory: str
+    account: str
+    not_after: datetime
+    leaf: str
+    revocation: Revocation | None = None
+
+
+class RevocationAsked(Phase, frozen=True, kw_only=True, tag="asked"):
+    """The CA is asked to revoke a certificate until it confirms that it has.
+
+    Attributes:
+        reason: Name of the reason code.
+        by: Who signs.
+        bare: The CA refuses the reason: it is asked without.
+    """
+
+    reason: str
+    by: Signer = "account"
+    bare: bool = False
+
+
+class ReplaceStage(StrEnum):
+    """How far a replacement has come; every stage knows the same things."""
+
+    ISSUING = "issuing"
+    """A certificate with a new key is ordered."""
+    DEPLOYING = "deploying"
+    """The new one is proven at every endpoint."""
+    REVOKING = "revoking"
+    """Every certificate of the compromised keys is revoked."""
+    DESTROYING = "destroying"
+    """The compromised keys are destroyed, without grace."""
+
+
+class Replacement(Phase, frozen=True, kw_only=True):
+    """A certificate whose keys are known to somebody else, on its way to new ones.
+
+    Attributes:
+        stage: How far it has come.
+        keys: Ids of the compromised keys.
+    """
+
+    stage: ReplaceStage
+    keys: tuple[str, ...]
+
+
+RevokeJob = Job[RevocationAsked]
+ReplaceJob = Job[Replacement]
