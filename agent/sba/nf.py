@@ -1,0 +1,118 @@
+"""An NF instance: its id (TS 29.571 NfInstanceId) and its types (TS 29.510, RFC 9310).
+
+The NFTypes extension is encoded and decoded here, because no library knows it.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+OID: Final = "1.3.6.1.5.5.7.1.34"
+"""id-pe-nftype (RFC 9310 section 3); never critical."""
+URN: Final = "urn:uuid:"
+"""How an instance id begins as a URI of a subjectAltName (TS 29.571 clause 5.3.2)."""
+MAX_TYPES: Final = 100
+"""Types of one extension; the standard has no bound."""
+
+_UUID4: Final = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
+_TYPE: Final = re.compile(r"[!-~]{1,32}")
+_SEQUENCE: Final = 0x30
+_IA5: Final = 0x16
+_LONG: Final = 0x80
+
+_KNOWN: Final = """
+NRF UDM AMF SMF AUSF NEF PCF SMSF NSSF UDR LMF GMLC 5G_EIR SEPP UPF N3IWF
+AF UDSF BSF CHF NWDAF PCSCF CBCF HSS UCMF SOR_AF SPAF MME SCSAS SCEF SCP
+NSSAAF ICSCF SCSCF DRA IMS_AS AANF 5G_DDNMF NSACF MFAF EASDF DCCF MB_SMF
+TSCTSF ADRF GBA_BSF CEF MB_UPF NSWOF PKMF MNPF SMS_GMSC SMS_IWMSC MBSF
+MBSTF PANF DCSF MRF MRFP MF SLPKMF
+"""
+KNOWN: Final = frozenset(_KNOWN.split())
+"""NFType of TS 29.510; the enumeration is open, operators have types of their own."""
+
+
+def instance_id(text: str) -> str:
+    """Return an instance id in lower case, as it is sent.
+
+    Raises:
+        ValueError: It is no UUID of version 4.
+    """
+    lower = text.lower()
+    if not _UUID4.fullmatch(lower):
+        raise ValueError(f"{text} is no uuid of version 4")
+    return lower
+
+
+def urn(identity: str) -> str:
+    """Return an instance id as the URI of a subjectAltName."""
+    return f"{URN}{identity.lower()}"
+
+
+def is_type(text: str) -> bool:
+    """Tell whether a text may be a type: 1 to 32 visible ASCII characters."""
+    return _TYPE.fullmatch(text) is not None
+
+
+def in_order(types: Iterable[str]) -> tuple[str, ...]:
+    """Return types as the extension has them: each once, in ASCII order."""
+    return tuple(sorted(set(types)))
+
+
+def encode(types: Iterable[str]) -> bytes:
+    """Return the value of the extension, DER.
+
+    >>> encode(["SMF", "AMF"]).hex()
+    '300a1603414d461603534d46'
+
+    Raises:
+        ValueError: There is no type, or one that cannot be.
+    """
+    ordered = in_order(types)
+    if not ordered or not all(is_type(t) for t in ordered):
+        raise ValueError(f"{', '.join(ordered) or 'nothing'}: cannot be nf types")
+    body = b"".join(bytes([_IA5, len(t)]) + t.encode("ascii") for t in ordered)
+    return bytes([_SEQUENCE]) + _length(len(body)) + body
+
+
+def decode(der: bytes) -> tuple[str, ...]:
+    """Return the types of an extension in the order that they have there.
+
+    Raises:
+        ValueError: It is not what RFC 9310 section 3 defines, or not DER.
+    """
+    tag, body, rest = _element(der)
+    if tag != _SEQUENCE or rest:
+        raise ValueError("it is no sequence")
+    found: list[str] = []
+    while body:
+        tag, value, body = _element(body)
+        text = value.decode("ascii", "replace")
+        if tag != _IA5 or not is_type(text):
+            raise ValueError("it holds something other than nf types")
+        found.append(text)
+        if len(found) > MAX_TYPES:
+            raise ValueError("it holds too many types")
+    if not found:
+        raise ValueError("it holds no type")
+    return tuple(found)
+
+
+def _length(number: int) -> bytes:
+    if number < _LONG:
+        return bytes([number])
+    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return bytes([_LONG | len(octets)]) + octets
+
+
+def _element(der: bytes) -> tuple[int, bytes, bytes]:
+    """Return tag and value of the first element, and what follows it."""
+    if len(der) < 2:  # noqa: PLR2004 -- a tag and a length
+        raise ValueError("it ends too soon")
+    count = der[1] & ~_LONG if der[1] & _LONG else 0
+    start = 2 + count
+    size = int.from_bytes(der[2:start], "big") if count else der[1]
+    if _length(size) != der[1:start] or len(der) < start + size:
+        raise ValueError("a length is wrong")
+    return der[0], der[start : start + size], der[start + size :]
