@@ -1,12 +1,13 @@
 """Which of the due jobs may run now: bounds for each CA, and solitude for suspects."""
 
 from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from agent.records.certificate import Slot
 
-MAX_TASKS: Final = 8
-"""Jobs of one CA that run at the same time."""
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+"""The end of what has no certificate yet."""
 
 
 class Place(NamedTuple):
@@ -17,20 +18,39 @@ class Place(NamedTuple):
     slot: Slot
 
 
+class Urgency(NamedTuple):
+    """How jobs are ordered: the smallest first.
+
+    Emergencies come before everything, so that a burst of first enrolments cannot hold
+    up what is about to end; then what has no certificate at all, then the earliest end.
+    Every job that fails or ends makes room, and whatever waits becomes an emergency in
+    time: nobody starves.
+    """
+
+    calm: bool
+    end: datetime
+    place: Place
+
+
 class Admission:
     """Decides about one due job at a time, in the order of their urgency."""
 
     def __init__(
-        self, suspect: Callable[[Place], bool], ca: Callable[[Place], str | None]
+        self,
+        suspect: Callable[[Place], bool],
+        ca: Callable[[Place], str | None],
+        room: Callable[[str], int],
     ) -> None:
         """Take what is known of a job.
 
         Args:
             suspect: Tells whether it was under way in a crash.
             ca: Returns the CA that it orders from; None for jobs that order nothing.
+            room: Returns how many jobs of a CA may run at the same time.
         """
         self._suspect = suspect
         self._ca = ca
+        self._room = room
 
     def alone(self, running: Iterable[Place], due: Iterable[Place]) -> Place | None:
         """Return a job that was under way in a crash: no other may be blamed for it.
@@ -48,4 +68,4 @@ class Admission:
         ca = self._ca(place)
         if ca is None:
             return True
-        return sum(self._ca(other) == ca for other in running) < MAX_TASKS
+        return sum(self._ca(other) == ca for other in running) < self._room(ca)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, Generic, Protocol
 
 from agent.errors import AgentError
-from agent.events import Event, narrate, narrate_account
+from agent.events import Event, narrate, narrate_account, narrate_authority
 from agent.jobs.lifecycle import account_found_running, found_running
+from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.codec import R, Record, RecordError
 from agent.records.keys import PinRecord
@@ -69,6 +70,7 @@ class Cells:
         self.certificates: dict[str, Cell[CertificateRecord]] = {}
         self.accounts: dict[str, Cell[AccountRecord]] = {}
         self.tokens: dict[str, Cell[TokenRecord]] = {}
+        self.authorities: dict[str, Cell[CaRecord]] = {}
         self.quarantined: dict[str, str] = {}
 
     def load(self) -> None:
@@ -89,10 +91,19 @@ class Cells:
                 account_cell = Cell(account, self._store, self._narrate_account)
                 account_cell.change(account_found_running)
                 self.accounts[name] = account_cell
+        self._load_quiet()
+
+    def _load_quiet(self) -> None:
+        """Read the records that have no jobs."""
         for name in self._store.names(TokenRecord):
             token = self._read(TokenRecord, name)
             if token is not None:
                 self.tokens[name] = Cell(token, self._store, _silent)
+        for name in self._store.names(CaRecord):
+            authority = self._read(CaRecord, name)
+            if authority is not None:
+                cell = Cell(authority, self._store, self._narrate_authority)
+                self.authorities[name] = cell
 
     def certificate(self, name: str) -> Cell[CertificateRecord] | None:
         """Return a certificate's cell, made empty at first; None in quarantine."""
@@ -118,6 +129,16 @@ class Cells:
         if name not in self.tokens:
             self.tokens[name] = Cell(TokenRecord(name=name), self._store, _silent)
         return self.tokens[name]
+
+    def authority(self, name: str, directory: str) -> Cell[CaRecord] | None:
+        """Return a CA's cell, made empty at first; None in quarantine."""
+        if f"ca {name}" in self.quarantined:
+            return None
+        if name not in self.authorities:
+            record = CaRecord(name=name, directory=directory)
+            cell = Cell(record, self._store, self._narrate_authority)
+            self.authorities[name] = cell
+        return self.authorities[name]
 
     def _read(self, kind: type[R], name: str) -> R | None:
         try:
@@ -145,11 +166,16 @@ class Cells:
         for event in narrate_account(before, after):
             self._emit_event(event)
 
+    def _narrate_authority(self, before: CaRecord, after: CaRecord) -> None:
+        for event in narrate_authority(before, after):
+            self._emit_event(event)
+
 
 _WORDS: Final[dict[type[Record], str]] = {
     CertificateRecord: "certificate",
     AccountRecord: "account",
     TokenRecord: "token",
+    CaRecord: "ca",
 }
 
 

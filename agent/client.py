@@ -100,6 +100,25 @@ class Observer(Protocol):
         ...
 
 
+class Pace:
+    """A token bucket: a second's worth of requests at once, then one after another."""
+
+    def __init__(self, clock: Clock, per_second: float) -> None:
+        """Begin with a full bucket."""
+        self._clock = clock
+        self._interval = 1 / per_second
+        self._ahead = max(1.0 - self._interval, 0.0)
+        self._next = clock.monotonic()
+
+    async def turn(self) -> None:
+        """Wait for the turn of one request; turns are given in the order of asking."""
+        now = self._clock.monotonic()
+        self._next = max(self._next, now) + self._interval
+        wait = self._next - self._interval - self._ahead - now
+        if wait > 0:
+            await self._clock.sleep(timedelta(seconds=wait))
+
+
 class AcmeClient:
     """Talks to one CA; shared by all of its accounts."""
 
@@ -111,13 +130,18 @@ class AcmeClient:
         transport: Transport,
         clock: Clock,
         observer: Observer,
+        pace: Pace | None = None,
     ) -> None:
-        """Remember where the CA is; nothing is asked before it is needed."""
+        """Remember where the CA is; nothing is asked before it is needed.
+
+        Without a pace, requests go as they come.
+        """
         self.name = name
         self.directory_url = directory_url
         self._transport = transport
         self._clock = clock
         self._observer = observer
+        self._pace = pace
         self._nonces: list[tuple[str, float]] = []
         self._directory: Directory | None = None
         self._directory_until: float = 0
@@ -205,6 +229,8 @@ class AcmeClient:
             self._nonces.append((nonce, self._clock.monotonic()))
 
     async def _exchange(self, request: Request, resource: str) -> Response:
+        if self._pace is not None:
+            await self._pace.turn()
         begun = self._clock.monotonic()
         status = 0
         try:

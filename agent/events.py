@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from agent.records.authority import CaRecord
 from agent.records.certificate import (
     AnyJob,
     CertificateRecord,
@@ -40,6 +41,7 @@ class Event:
 
 def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
     """Yield what happened between two records of a certificate."""
+    yield from _choice(before, after)
     yield from _issuance(before, after)
     yield from _revocations(before, after)
     yield from _jobs(before, after)
@@ -67,6 +69,46 @@ def narrate_account(before: AccountRecord, after: AccountRecord) -> Iterator[Eve
             fields={"failure": failure.kind},
             severity=logging.WARNING,
         )
+
+
+def narrate_authority(before: CaRecord, after: CaRecord) -> Iterator[Event]:
+    """Yield what happened between two records of a CA."""
+    name, until = after.name, after.open_until
+    if until is not None and until != before.open_until:
+        yield Event(
+            subject=name,
+            kind="ca.shut",
+            text=f"ca is not asked before {until:%FT%TZ}, {after.failures} errors",
+            fields={"failure": after.failure.kind if after.failure else ""},
+            severity=logging.WARNING,
+        )
+    if until is None and before.open_until is not None:
+        yield Event(subject=name, kind="ca.answers", text="ca answers again")
+    for account, limit in after.limits.items():
+        if limit != before.limits.get(account):
+            yield Event(
+                subject=name,
+                kind="ca.limited",
+                text=f"account {account} orders nothing before {limit.until:%FT%TZ}: "
+                f"{limit.failure.message}",
+                fields={"account": account},
+                severity=logging.WARNING,
+            )
+
+
+def _choice(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    choice = after.choice
+    if choice is not None and choice != before.choice:
+        yield Event(
+            subject=after.name,
+            kind="certificate.stand-in",
+            text=f"ordered from {choice.ca}: {choice.reason}",
+            fields={"ca": choice.ca},
+            severity=logging.WARNING,
+        )
+    elif choice is None and before.choice is not None:
+        text = "ordered from the first ca of the list again"
+        yield Event(subject=after.name, kind="certificate.first-ca", text=text)
 
 
 def _issuance(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:

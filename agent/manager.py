@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from agent.admission import Admission, Place
-from agent.cells import Cell, Cells
+from agent.admission import EARLIEST, Admission, Place, Urgency
+from agent.cells import Cells
 from agent.clock import Clock
-from agent.config.lookup import account_of, ca_of
-from agent.config.model import Certificate, Config
+from agent.config.model import Config
+from agent.contexts import Contexts
 from agent.errors import AgentError
 from agent.jobs.accounts import reconcile_account
+from agent.jobs.authority import choose, is_emergency
 from agent.jobs.context import Context
 from agent.jobs.lifecycle import is_suspect
-from agent.jobs.reconcile import next_change, reconcile
+from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.step import Moment, Wait
-from agent.records.certificate import Slot, jobs
-from agent.records.others import AccountRecord
+from agent.records.certificate import CertificateRecord, Slot, jobs
 from agent.runner import run
-from agent.work import AccountWork, CertificateWork, Performer
+from agent.work import AccountWork, Books, CertificateWork, Performer
 
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 STORE_PAUSE: Final = timedelta(seconds=10)
@@ -87,7 +87,8 @@ class Manager:
         self._housekeeping = housekeeping
         self._clock = clock
         self._draws = draws
-        self._admission = Admission(self._is_suspect, self._ca)
+        self._contexts = Contexts(cells)
+        self._admission = Admission(self._is_suspect, self._ca, self._contexts.room)
         self._config = Config()
         self._install = ""
         self._changed = asyncio.Event()
@@ -102,6 +103,7 @@ class Manager:
         """Take a checked configuration; what is under way goes on."""
         self._config = config
         self._install = install
+        self._contexts.configure(config, install)
         self.touch()
 
     @property
@@ -125,7 +127,7 @@ class Manager:
 
     def contexts(self) -> dict[str, Context]:
         """Return the context of every configured certificate."""
-        return {name: self._context(name) for name in self._config.certificate}
+        return {n: self._contexts.current(n) for n in self._config.certificate}
 
     async def run(self) -> None:
         """Run until cancelled.
@@ -183,16 +185,24 @@ class Manager:
             cell = self._cells.certificate(name)
             if cell is None:
                 continue
-            self._reconcile_account(account_of(self._config, self._table(name)))
-            context = self._context(name)
+            for account in self._contexts.accounts(name):
+                self._reconcile_account(account)
             # Drawn only if something changes, yet the same for the whole edit.
             moment = self.moment()
-            cell.change(
-                lambda record, c=context, m=moment: reconcile(record, c, m)  # type: ignore[misc]  # defaults bind the loop's values
-            )
+            cell.change(lambda record, m=moment: self._reconciled(record, m))  # type: ignore[misc]  # a default binds the loop's value
+            context = self._contexts.of(cell.record)
             wake = min(wake, next_change(cell.record, context, now) or LATEST)
         self.store_failure = ""
         return wake
+
+    def _reconciled(
+        self, record: CertificateRecord, moment: Moment
+    ) -> CertificateRecord:
+        """Choose the CA, then say which jobs should exist for it: one transaction."""
+        context = self._contexts.of(record)
+        reason = reason_to_issue(record, context, moment.now)
+        record = choose(record, context, reason, moment.now)
+        return reconcile(record, self._contexts.of(record), moment)
 
     def _reconcile_account(self, name: str) -> None:
         config = self._config.account[name]
@@ -213,28 +223,34 @@ class Manager:
         None as instant means due; the earliest end comes first, so that a burst of
         renewals cannot starve the certificate that is about to end.
         """
-        found: list[tuple[datetime, Place, datetime | None]] = []
-        for place, end in self._places():
+        found: list[tuple[Urgency, datetime | None]] = []
+        for urgency in self._places(now):
+            place = urgency.place
             if place in self._running:
                 continue
             step = self._next(place, now)
             if not isinstance(step, Wait):
-                found.append((end, place, None))
+                found.append((urgency, None))
             elif step.until is not None:
-                found.append((end, place, step.until))
-        return [(place, until) for _, place, until in sorted(found, key=_urgency)]
+                found.append((urgency, step.until))
+        found.sort(key=lambda one: one[0])
+        return [(urgency.place, until) for urgency, until in found]
 
-    def _places(self) -> Iterator[tuple[Place, datetime]]:
+    def _places(self, now: datetime) -> Iterator[Urgency]:
         for name, account in self._cells.accounts.items():
             if account.record.register is not None and name in self._config.account:
-                yield Place("account", name, Slot("register")), _EARLIEST
+                place = Place("account", name, Slot("register"))
+                yield Urgency(calm=False, end=EARLIEST, place=place)
         for name, cell in self._cells.certificates.items():
-            if name in self._config.certificate:
+            if name in self._config.certificate and (slots := jobs(cell.record)):
                 current = cell.record.current
-                urgent = current is None or cell.record.replacing is not None
-                end = _EARLIEST if urgent or current is None else current.not_after
-                for slot in jobs(cell.record):
-                    yield Place("certificate", name, slot), end
+                replacing = cell.record.replacing is not None
+                end = EARLIEST if current is None or replacing else current.not_after
+                context = self._contexts.of(cell.record)
+                calm = not (replacing or is_emergency(cell.record, context, now))
+                for slot in slots:
+                    place = Place("certificate", name, slot)
+                    yield Urgency(calm=calm, end=end, place=place)
 
     def _waits_for_hung(self) -> bool:
         """Tell whether a job could go on if its token's module did not hang."""
@@ -253,7 +269,7 @@ class Manager:
         """Return the CA that a job asks something of; None where it asks nothing."""
         if place.slot.kind not in {"issue", "revoke"} or not self._has(place):
             return None
-        return ca_of(self._table(place.name))
+        return self._contexts.current(place.name).ca
 
     def _start(self, group: asyncio.TaskGroup, place: Place) -> None:
         self._running[place] = self._clock.monotonic()
@@ -292,6 +308,8 @@ class Manager:
             self._performer,
             wanted=lambda: place.name in self._config.account,
             moment=self.moment,
+            standing=lambda: self._contexts.standing(place.name),
+            notes=lambda: self._contexts.notes_of(place.name),
         )
 
     def _certificate_work(self, place: Place) -> CertificateWork:
@@ -299,37 +317,17 @@ class Manager:
             self._cells.certificates[place.name],
             place.slot,
             self._performer,
-            context=lambda: self._context(place.name) if self._has(place) else None,
+            context=lambda: (
+                self._contexts.current(place.name) if self._has(place) else None
+            ),
             moment=self.moment,
-            account=self._account_cell(place),
+            books=Books(
+                account=self._contexts.account(place.name), notes=self._contexts.notes
+            ),
         )
 
     def _has(self, place: Place) -> bool:
         return place.name in self._config.certificate
-
-    def _account_cell(self, place: Place) -> Cell[AccountRecord] | None:
-        if not self._has(place):
-            return None
-        name = account_of(self._config, self._table(place.name))
-        return self._cells.accounts.get(name)
-
-    def _context(self, name: str) -> Context:
-        table = self._table(name)
-        ca = ca_of(table)
-        account = self._cells.accounts.get(account_of(self._config, table))
-        token = self._config.token.get(table.key.token or "")
-        return Context(
-            config=table,
-            ca=ca,
-            directory=self._config.ca[ca].directory,
-            install=self._install,
-            account=None if account is None else account.record,
-            accounts={n: cell.record for n, cell in self._cells.accounts.items()},
-            never_destroy=token is not None and token.destroy == "never",
-        )
-
-    def _table(self, name: str) -> Certificate:
-        return self._config.certificate[name]
 
     def moment(self) -> Moment:
         """Return the instant and fresh randomness, for one edit."""
@@ -352,11 +350,3 @@ class Manager:
     async def _nap(self, until: datetime) -> None:
         await self._clock.sleep_until(until)
         self._changed.set()
-
-
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
-
-
-def _urgency(entry: tuple[datetime, Place, datetime | None]) -> tuple[datetime, Place]:
-    end, place, _ = entry
-    return end, place

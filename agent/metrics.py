@@ -148,6 +148,24 @@ class _Collector:
             [((token.name,), token.up) for token in view.tokens],
         )
         yield _gauge(
+            "nfcertd_ca_up",
+            "Whether the CA works, as far as the last requests have shown.",
+            ("ca",),
+            [((ca.name,), ca.up) for ca in view.cas],
+        )
+        yield _gauge(
+            "nfcertd_ca_not_before_timestamp_seconds",
+            "When the CA is asked again; no series where it may be asked now.",
+            ("ca",),
+            [((ca.name,), ca.not_before) for ca in view.cas],
+        )
+        yield _gauge(
+            "nfcertd_account_limited_timestamp_seconds",
+            "Until when an account orders nothing, because the CA has limited it.",
+            ("account", "ca"),
+            [((x.account, ca.name), x.until) for ca in view.cas for x in ca.limits],
+        )
+        yield _gauge(
             "nfcertd_account_valid",
             "Whether the account is registered.",
             ("account", "ca"),
@@ -221,6 +239,10 @@ _ABOUT_CERTIFICATES: Final[
     "nfcertd_certificate_deployed": (
         "Whether every endpoint was proven to use the newest certificate.",
         lambda one: one.deployed,
+    ),
+    "nfcertd_certificate_stand_in": (
+        "Whether it is ordered from another CA than the first of its list.",
+        lambda one: bool(one.stand_in),
     ),
     "nfcertd_certificate_held": (
         "Whether an operator holds it.",

@@ -79,11 +79,15 @@ class PlanView(View, frozen=True, kw_only=True):
 
 
 class CertificateView(View, frozen=True, kw_only=True):
-    """A certificate as a person wants to see it."""
+    """A certificate as a person wants to see it.
+
+    `stand_in` says why `ca` is not the first of its list, empty where it is.
+    """
 
     name: str
     names: tuple[str, ...]
     ca: str
+    stand_in: str = ""
     state: State
     issued: bool
     deployed: bool
@@ -100,6 +104,25 @@ class CertificateView(View, frozen=True, kw_only=True):
     plan: PlanView
     held: bool
     revoked: str = ""
+
+
+class LimitView(View, frozen=True, kw_only=True):
+    """A rate limit that an account has met."""
+
+    account: str
+    until: datetime
+    message: str
+
+
+class CaView(View, frozen=True, kw_only=True):
+    """A CA: whether it is asked, and why not."""
+
+    name: str
+    up: bool
+    failures: int
+    reason: str
+    not_before: datetime | None
+    limits: tuple[LimitView, ...]
 
 
 class AccountView(View, frozen=True, kw_only=True):
@@ -151,6 +174,7 @@ class StatusView(View, frozen=True, kw_only=True):
     now: datetime
     config: ConfigView
     certificates: tuple[CertificateView, ...]
+    cas: tuple[CaView, ...]
     accounts: tuple[AccountView, ...]
     tokens: tuple[TokenView, ...]
     alarms: tuple[AlarmView, ...]

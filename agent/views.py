@@ -15,18 +15,22 @@ from agent.jobs.certificate import next_step
 from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
 from agent.jobs.step import Do
+from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord, EndpointRecord, jobs
 from agent.records.job import Alarm
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
+from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import plan
 from agent.shapes import (
     AccountView,
     AlarmView,
+    CaView,
     CertificateView,
     EndpointView,
     JobView,
     KeyView,
+    LimitView,
     PlanView,
     State,
 )
@@ -73,6 +77,7 @@ def certificate_view(
         name=record.name,
         names=context.config.names if context else (current.names if current else ()),
         ca=context.ca if context else (current.ca if current else ""),
+        stand_in=record.choice.reason if record.choice else "",
         state=_state(record, context, now, deployed=deployed),
         issued=current is not None,
         deployed=deployed,
@@ -178,12 +183,31 @@ def _plan(
     for job in _jobs(record, context, now):
         if not job.slot.startswith("retire"):
             rule = f"after {job.failures} failures" if job.failures else job.reason
-            return PlanView(next=f"{job.slot}: {job.next}", at=job.at, rule=rule)
+            where = f" at {context.ca}" if record.choice else ""
+            step = f"{job.slot}{where}: {job.next}"
+            return PlanView(next=step, at=job.at, rule=rule)
     if record.current is None:
         return PlanView(next="order a certificate", at=now, rule="there is none yet")
     due = plan(record.current, context.config.renew_at)
     held = "held by an operator: " if record.held else ""
     return PlanView(next=f"{held}renew", at=due.at, rule=due.rule)
+
+
+def ca_view(record: CaRecord, now: datetime) -> CaView:
+    """Return one CA."""
+    until = record.open_until
+    limits = current_limits(record, now)
+    return CaView(
+        name=record.name,
+        up=record.failures < OPEN_AFTER,
+        failures=record.failures,
+        reason=record.failure.message if record.failure else "",
+        not_before=until if until is not None and until > now else None,
+        limits=tuple(
+            LimitView(account=name, until=one.until, message=one.failure.message)
+            for name, one in sorted(limits.items())
+        ),
+    )
 
 
 def account_view(record: AccountRecord, ca: str) -> AccountView:

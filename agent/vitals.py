@@ -11,21 +11,31 @@ from agent.clock import Clock
 from agent.config.model import Config
 from agent.counters import Counters
 from agent.health import Verdict
-from agent.jobs.alarms import account_alarms, token_alarms
+from agent.jobs.alarms import account_alarms, ca_alarms, token_alarms
 from agent.keys.ports import TokenStatus
 from agent.manager import Manager
+from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.job import Severity
+from agent.renewal.breaker import of_directory
 from agent.shapes import (
     AccountView,
     AlarmView,
+    CaView,
     ConfigView,
     KeyView,
     State,
     StatusView,
     TokenView,
 )
-from agent.views import account_view, alarm_views, certificate_view, key_view, key_views
+from agent.views import (
+    account_view,
+    alarm_views,
+    ca_view,
+    certificate_view,
+    key_view,
+    key_views,
+)
 
 WELL: Final = frozenset({State.DEPLOYED, State.HELD})
 """States that need nobody while the newest certificate is deployed."""
@@ -83,6 +93,7 @@ class Vitals:
                 certificate_view(record, contexts.get(name), now)
                 for name, record in sorted(self._records(contexts).items())
             ),
+            cas=self._cas(now),
             accounts=self._accounts(),
             tokens=self._token_views(),
             alarms=self._alarms(now),
@@ -157,6 +168,19 @@ class Vitals:
                 found[name] = CertificateRecord(name=name)
         return found
 
+    def _known_cas(self) -> list[CaRecord]:
+        """Return what is remembered of each configured CA, as it is configured now."""
+        found = []
+        for name, table in sorted(self._loading.config.ca.items()):
+            cell = self._cells.authorities.get(name)
+            fresh = CaRecord(name=name, directory=table.directory)
+            known = fresh if cell is None else cell.record
+            found.append(of_directory(known, table.directory))
+        return found
+
+    def _cas(self, now: datetime) -> tuple[CaView, ...]:
+        return tuple(ca_view(record, now) for record in self._known_cas())
+
     def _accounts(self) -> tuple[AccountView, ...]:
         config = self._loading.config
         return tuple(
@@ -187,6 +211,7 @@ class Vitals:
         for name, account in sorted(self._cells.accounts.items()):
             if name in self._loading.config.account:
                 found += alarm_views(name, account_alarms(account.record))
+        found += self._alarms_of_cas(now)
         for name, token in sorted(self._cells.tokens.items()):
             if name in self._loading.config.token:
                 found += alarm_views(name, token_alarms(token.record, now))
@@ -200,6 +225,13 @@ class Vitals:
             cause = "nothing is begun, because the wall clock may not be believed"
             found.append(_standing("clock", "nfcertd", cause, now))
         return tuple(found)
+
+    def _alarms_of_cas(self, now: datetime) -> list[AlarmView]:
+        return [
+            alarm
+            for ca in self._known_cas()
+            for alarm in alarm_views(ca.name, ca_alarms(ca, now))
+        ]
 
 
 def _standing(slug: str, subject: str, cause: str, now: datetime) -> AlarmView:

@@ -1,6 +1,7 @@
 """Jobs bound to their records: what the runner sees of a certificate or an account."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -8,13 +9,16 @@ from msgspec.structs import replace
 
 from agent.cells import Cell
 from agent.jobs import certificate, register
+from agent.jobs.authority import gated
 from agent.jobs.context import Context
 from agent.jobs.envelope import begun, interrupted
 from agent.jobs.issue import effects as issue
 from agent.jobs.lifecycle import begin, interrupt
 from agent.jobs.step import Do, Failed, Moment, Wait
+from agent.notes import CaNotes
 from agent.records.certificate import CertificateRecord, Slot, jobs
 from agent.records.others import AccountRecord, RegisterJob
+from agent.renewal.breaker import Standing
 
 
 class Performer(Protocol):
@@ -41,6 +45,24 @@ class Performer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Where a certificate's work writes down what concerns others as well.
+
+    Attributes:
+        account: The account that orders it now, None before its record exists.
+        notes: Returns where the outcomes at a CA go.
+    """
+
+    account: Cell[AccountRecord] | None
+    notes: Callable[[str], CaNotes | None]
+
+
+def _at_ca(effect: certificate.Effect) -> bool:
+    """Tell whether an effect asks a CA for something."""
+    return isinstance(effect, issue.Effect) and not isinstance(effect, issue.MakeKey)
+
+
 class CertificateWork:
     """A job of a certificate; satisfies `agent.runner.Work`."""
 
@@ -52,7 +74,7 @@ class CertificateWork:
         *,
         context: Callable[[], Context | None],
         moment: Callable[[], Moment],
-        account: Cell[AccountRecord] | None,
+        books: Books,
     ) -> None:
         """Bind a slot of a cell; the job in it may be replaced meanwhile.
 
@@ -64,7 +86,8 @@ class CertificateWork:
         self._current_context = context
         self._known_context: Context | None = None
         self._moment = moment
-        self._account = account
+        self._books = books
+        self._notes: CaNotes | None = None
         self._job = ""
 
     def next(self, now: datetime) -> Do[certificate.Effect] | Wait | None:
@@ -79,6 +102,9 @@ class CertificateWork:
     def begin(self, effect: certificate.Effect) -> None:
         """Make the intent durable."""
         self._job = jobs(self._cell.record)[self._slot].id
+        self._notes = self._books.notes(self._context().ca) if _at_ca(effect) else None
+        if self._notes is not None and isinstance(effect, issue.CreateOrder):
+            self._notes.ordering(self._moment().now)
         self._cell.change(lambda record: begin(record, self._slot, effect.name))
 
     async def perform(self, effect: certificate.Effect) -> certificate.Outcome:
@@ -101,20 +127,25 @@ class CertificateWork:
 
         self._cell.change(edit)
         self._note_account(effect, outcome)
+        if self._notes is not None:
+            failure = outcome.failure if isinstance(outcome, Failed) else None
+            order = isinstance(effect, issue.CreateOrder)
+            account = context.wanted.account
+            self._notes.ended(account, failure, moment, order=order)
 
     def _note_account(
         self, effect: certificate.Effect, outcome: certificate.Outcome
     ) -> None:
         """Tell the account what its orders showed of it."""
-        if self._account is None or self._slot.kind != "issue":
+        if self._books.account is None or self._slot.kind != "issue":
             return
         match outcome:
             case Failed(failure) if failure.kind == "acme:accountDoesNotExist":
-                self._account.change(
+                self._books.account.change(
                     lambda record: replace(record, url="", lost=record.lost + 1)
                 )
             case issue.OrderSeen() if isinstance(effect, issue.CreateOrder):
-                self._account.change(lambda record: replace(record, lost=0))
+                self._books.account.change(lambda record: replace(record, lost=0))
             case _:
                 pass
 
@@ -141,22 +172,30 @@ class AccountWork:
         *,
         wanted: Callable[[], bool],
         moment: Callable[[], Moment],
+        standing: Callable[[], Standing] = Standing,
+        notes: Callable[[], CaNotes | None] = lambda: None,
     ) -> None:
         """Bind a cell; the job in it may be replaced meanwhile.
 
-        `wanted` tells whether the account is configured still.
+        `wanted` tells whether the account is configured still, `standing` whether its
+        CA may be asked; `notes` returns where the outcomes there go.
         """
         self._cell = cell
         self._performer = performer
         self._wanted = wanted
         self._moment = moment
+        self._standing = standing
+        self._notes = notes
         self._job = ""
 
     def next(self, now: datetime) -> Do[register.Effect] | Wait | None:
         """Return the next step; None where the account is registered or unwanted."""
         if self._cell.record.register is None or not self._wanted():
             return None
-        return register.next_step(self._cell.record, now)
+        step = register.next_step(self._cell.record, now)
+        if isinstance(step, Do) and isinstance(step.effect, register.Register):
+            return gated(self._standing(), now, urgent=False) or step
+        return step
 
     def begin(self, effect: register.Effect) -> None:
         """Make the intent durable."""
@@ -168,7 +207,7 @@ class AccountWork:
         """Perform an effect and return its outcome."""
         return await self._performer.for_account(self._cell.record, effect)
 
-    def fold(self, effect: register.Effect, outcome: register.Outcome) -> None:  # noqa: ARG002 -- the outcome says it all
+    def fold(self, effect: register.Effect, outcome: register.Outcome) -> None:
         """Write down durably what came of it, unless the job was replaced meanwhile."""
         moment = self._moment()
 
@@ -178,6 +217,10 @@ class AccountWork:
             return register.fold(record, outcome, moment)
 
         self._cell.change(edit)
+        notes = self._notes()
+        if notes is not None and isinstance(effect, register.Register):
+            failure = outcome.failure if isinstance(outcome, Failed) else None
+            notes.ended(self._cell.record.name, failure, moment, order=False)
 
     def interrupt(self) -> None:
         """Note durably that a shutdown, not a crash, cut the effect short."""

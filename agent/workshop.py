@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from agent.acme.errors import NotOfferedError
-from agent.client import AcmeClient, Observer, Transport
+from agent.client import AcmeClient, Observer, Pace, Transport
 from agent.clock import Clock
 from agent.config.authorities import Ca
 from agent.config.endpoints import Endpoint
@@ -257,6 +257,7 @@ class Workshop:
             transport=tools.connect(table, roots),
             clock=tools.clock,
             observer=tools.observer,
+            pace=Pace(tools.clock, table.requests_per_second),
         )
         return _Bench(
             table,

@@ -7,6 +7,7 @@ from typing import Final
 from agent.cli.shapes import (
     AccountShape,
     AlarmShape,
+    CaShape,
     CertificateShape,
     EndpointShape,
     JobShape,
@@ -49,7 +50,8 @@ def status(view: StatusShape, screen: Screen) -> list[str]:
     lines = [*screen.paragraph(_title(view), "", "  ")]
     lines += _configuration(view, screen)
     lines += ["", *_certificates(view, screen)] if view.certificates else []
-    others = [*_tokens(view.tokens), *_accounts(view.accounts)]
+    cas = _cas(view.cas, view.now)
+    others = [*_tokens(view.tokens), *cas, *_accounts(view.accounts)]
     lines += ["", *screen.table(others)] if others else []
     lines += ["", *_alarms(view, screen)] if view.alarms else []
     return lines
@@ -150,6 +152,22 @@ def _tokens(tokens: tuple[TokenShape, ...]) -> Iterator[list[Cell]]:
     for token in tokens:
         up = Cell("up", "good") if token.up else Cell("down", "bad")
         yield [Cell(f"token {token.name}"), up, Cell(token.reason)]
+
+
+def _cas(cas: tuple[CaShape, ...], now: datetime) -> Iterator[list[Cell]]:
+    """Yield the CAs that have something to say; one that works needs no line."""
+    for ca in cas:
+        if not ca.up or ca.not_before is not None:
+            when = f"asked again {relative(ca.not_before, now)}, {ca.reason}"
+            word = Cell("waits", "busy") if ca.up else Cell("down", "bad")
+            yield [Cell(f"ca {ca.name}"), word, Cell(when)]
+        for limit in ca.limits:
+            when = f"orders again {relative(limit.until, now)}, {limit.message}"
+            yield [
+                Cell(f"account {limit.account}"),
+                Cell("limited", "busy"),
+                Cell(when),
+            ]
 
 
 def _accounts(accounts: tuple[AccountShape, ...]) -> Iterator[list[Cell]]:

@@ -82,6 +82,25 @@ class AccountShape(Shape, frozen=True, kw_only=True):
     failure: FailureShape | None = None
 
 
+class LimitShape(Shape, frozen=True, kw_only=True):
+    """A rate limit that an account has met."""
+
+    account: str = ""
+    until: datetime = EPOCH
+    message: str = ""
+
+
+class CaShape(Shape, frozen=True, kw_only=True):
+    """A CA."""
+
+    name: str
+    up: bool = True
+    failures: int = 0
+    reason: str = ""
+    not_before: datetime | None = None
+    limits: tuple[LimitShape, ...] = ()
+
+
 class TokenShape(Shape, frozen=True, kw_only=True):
     """A token."""
 
@@ -118,6 +137,7 @@ class StatusShape(Shape, frozen=True, kw_only=True):
     now: datetime = EPOCH
     config: ConfigShape = ConfigShape()
     certificates: tuple[CertificateShape, ...] = ()
+    cas: tuple[CaShape, ...] = ()
     accounts: tuple[AccountShape, ...] = ()
     tokens: tuple[TokenShape, ...] = ()
     alarms: tuple[AlarmShape, ...] = ()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from agent.config.endpoints import Endpoint
+from agent.config.lookup import cas_of, trusted_by_peers
 from agent.config.model import Certificate, Config
 
 
@@ -28,6 +29,12 @@ def _tokens(config: Config) -> Iterator[str]:
 
 def _certificates(config: Config) -> Iterator[str]:
     for name, certificate in config.certificate.items():
+        for ca in cas_of(certificate):
+            if not trusted_by_peers(config, certificate, ca):
+                yield (
+                    f"certificate.{name}.ca: {ca} never stands in, since nothing says "
+                    f"that peers trust its anchors; see ca.{ca}.trusted_by_peers"
+                )
         for index, endpoint in enumerate(certificate.endpoint):
             path = f"certificate.{name}.endpoint[{index}]"
             yield from _endpoint(path, certificate, endpoint)

@@ -20,6 +20,11 @@ class Ca(Section, frozen=True, kw_only=True):
             `roots`.
         allowed_hosts: Hosts, beside the directory's, that its URLs may name.
         timeout: Longest time that one request may take.
+        trusted_by_peers: The peers of our endpoints trust its anchors, so that it may
+            stand in for another CA of a certificate's list.
+        concurrency: Certificates that are ordered from it at the same time.
+        requests_per_second: Bound on the requests to it; as many may go at once.
+        orders_per_hour: Bound on the orders, one in 20 of them at once; None for none.
     """
 
     directory: Annotated[str, msgspec.Meta(pattern="^https://")]
@@ -27,6 +32,10 @@ class Ca(Section, frozen=True, kw_only=True):
     chain_roots: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
     allowed_hosts: tuple[str, ...] = ()
     timeout: Duration = "30s"
+    trusted_by_peers: bool = False
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8
+    requests_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
+    orders_per_hour: Annotated[int, msgspec.Meta(ge=1, le=100000)] | None = None
 
 
 class Eab(Section, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from agent.config.authorities import Account, Ca
 from agent.config.dns import dns_problems
 from agent.config.endpoint_rules import endpoint_problems
-from agent.config.lookup import ca_of, server_name
+from agent.config.lookup import accounts_at, cas_of, named_accounts, server_name
 from agent.config.model import Certificate, Config
 from agent.config.rules import (
     MAX_NAME,
@@ -131,18 +131,19 @@ def _adopted_twice(config: Config) -> Iterator[str]:
 
 
 def _ca(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
-    if not isinstance(certificate.ca, str) and len(certificate.ca) > 1:
-        yield f"{path}.ca: several cas are reserved for a later version"
-        return
-    ca = ca_of(certificate)
-    yield from known(f"{path}.ca", ca, config.ca)
-    if certificate.account is not None:
-        yield from known(f"{path}.account", certificate.account, config.account)
-        account = config.account.get(certificate.account)
-        if account is not None and account.ca != ca:
-            yield f"{path}.account: {certificate.account} is an account of {account.ca}"
-    elif sum(account.ca == ca for account in config.account.values()) != 1:
-        yield f"{path}.account: name one, {ca} does not have exactly one account"
+    cas = cas_of(certificate)
+    if len(set(cas)) != len(cas):
+        yield f"{path}.ca: a ca stands twice"
+    for ca in cas:
+        yield from known(f"{path}.ca", ca, config.ca)
+    owners = {name: account.ca for name, account in config.account.items()}
+    for account in named_accounts(certificate):
+        yield from known(f"{path}.account", account, config.account)
+        if account in owners and owners[account] not in cas:
+            yield f"{path}.account: {account} is an account of {owners[account]}"
+    for ca in cas:
+        if ca in config.ca and len(accounts_at(config, certificate, ca)) != 1:
+            yield f"{path}.account: name one, {ca} does not have exactly one account"
 
 
 def _dns01(config: Config, path: str, certificate: Certificate) -> Iterator[str]:

@@ -43,8 +43,10 @@ class Certificate(Section, frozen=True, kw_only=True):
     Attributes:
         names: DNS names, the identifiers of the order and the SANs of the CSR; with
             dns-01 also wildcards, `*.example.org`.
-        ca: Name of a `[ca.NAME]`, or a list with one name.
-        account: Name of an `[account.NAME]`; default the CA's only account.
+        ca: Name of a `[ca.NAME]`, or a list: the first one, then those that stand in
+            for it.
+        account: Name of an `[account.NAME]`, or a list with one for each CA that has
+            several; default the CA's only account.
         key: Where its keys are made.
         challenge: How control of the names is proven.
         endpoint: Who uses it.
@@ -58,7 +60,9 @@ class Certificate(Section, frozen=True, kw_only=True):
     names: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
     ca: Name | Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
     key: Key
-    account: Name | None = None
+    account: Name | Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] | None = (
+        None
+    )
     challenge: Literal["http-01", "dns-01"] = "http-01"
     endpoint: tuple[Endpoint, ...] = ()
     deploy: Literal["auto", "manual"] = "auto"

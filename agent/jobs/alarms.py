@@ -7,10 +7,12 @@ from msgspec.structs import replace
 
 from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
+from agent.records.authority import CaRecord
 from agent.records.certificate import AnyJob, CertificateRecord, Issuance, jobs
 from agent.records.job import Alarm, Disposition, Severity
 from agent.records.keys import PinStatus
 from agent.records.others import AccountRecord, RegisterJob, TokenRecord
+from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import plan
 
 PATIENCE = 3
@@ -47,6 +49,10 @@ def _called_for(
             yield "expiring", _alarm(Severity.CRITICAL, cause, now)
     if current is not None:
         yield from _of_trust(record, current, context, now)
+    if record.choice is not None:
+        cause = f"ordered from {record.choice.ca}: {record.choice.reason}"
+        action = "nothing, if the first ca answers again before the next renewal"
+        yield "stand-in", _alarm(Severity.WARNING, cause, now, action)
     for slot, job in jobs(record).items():
         slug = f"{slot.kind}-{slot.name}" if slot.name else slot.kind
         yield from _of_job(slug, job, now)
@@ -75,6 +81,21 @@ def account_alarms(record: AccountRecord) -> dict[str, Alarm]:
         return {}
     since = job.created if job.failure is None else job.failure.at
     return dict(_of_job("register", job, since))
+
+
+def ca_alarms(record: CaRecord, now: datetime) -> dict[str, Alarm]:
+    """Return the alarms of a CA: that it does not work, and whom it limits."""
+    found: dict[str, Alarm] = {}
+    failure = record.failure
+    if failure is not None and record.failures >= OPEN_AFTER:
+        cause = f"{record.failures} errors in a row: {failure.message}"
+        action = "look at the ca and at the way to it"
+        found["ca-down"] = _alarm(Severity.MAJOR, cause, failure.at, action)
+    for account, limit in sorted(current_limits(record, now).items()):
+        cause = f"no orders before {limit.until:%FT%TZ}: {limit.failure.message}"
+        since = limit.failure.at
+        found[f"limit-{account}"] = _alarm(Severity.WARNING, cause, since)
+    return found
 
 
 def token_alarms(record: TokenRecord, now: datetime) -> dict[str, Alarm]:

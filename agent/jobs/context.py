@@ -8,8 +8,28 @@ from agent.acme.identifiers import Identifier, identifiers
 from agent.config.endpoints import Endpoint
 from agent.config.model import Certificate
 from agent.config.units import duration
-from agent.records.certificate import Wanted
+from agent.records.certificate import Choice, Wanted
 from agent.records.others import AccountRecord
+from agent.renewal.breaker import UNKNOWN, Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """One CA of a certificate's list.
+
+    Attributes:
+        ca: Its name in the configuration.
+        directory: URL of its directory.
+        account: The account that orders there, None before its record exists.
+        trusted: The peers trust what it issues.
+        standing: Whether it may be asked.
+    """
+
+    ca: str
+    directory: str
+    account: AccountRecord | None
+    trusted: bool = True
+    standing: Standing = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +38,14 @@ class Context:
 
     Attributes:
         config: Its table.
-        ca: Name of its CA.
+        ca: Name of the CA that is ordered from: the first of the list, or the choice.
         directory: URL of that CA's directory.
         install: Id of this installation, for labels.
-        account: Its account, None before its record exists.
+        account: Its account at that CA, None before its record exists.
         accounts: Every account, by name: an older one may have ordered.
         never_destroy: Its token's keys are destroyed by the HSM's operator only.
+        standing: Whether that CA may be asked.
+        authorities: Every CA of the list, in its order; empty where there is no choice.
     """
 
     config: Certificate
@@ -33,6 +55,8 @@ class Context:
     account: AccountRecord | None
     accounts: Mapping[str, AccountRecord] = field(default_factory=dict)
     never_destroy: bool = False
+    standing: Standing = UNKNOWN
+    authorities: tuple[Authority, ...] = ()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -69,3 +93,15 @@ class Context:
     def endpoint(self, name: str) -> Endpoint | None:
         """Return an endpoint by name; None where it was removed."""
         return next((e for e in self.endpoints if e.name == name), None)
+
+
+def chosen_of(listed: tuple[Authority, ...], choice: Choice | None) -> Authority:
+    """Return the CA of a list that is ordered from.
+
+    The first one, unless a choice stands. It is void as soon as the configuration names
+    another first CA, or no longer names the chosen one.
+    """
+    if choice is None or choice.first != listed[0].directory:
+        return listed[0]
+    wanted = (choice.ca, choice.directory)
+    return next((o for o in listed if (o.ca, o.directory) == wanted), listed[0])

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agent.jobs.authority import gated, is_emergency, order_gated
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue import steps
@@ -24,7 +25,6 @@ from agent.records.job import Disposition
 from agent.records.keys import KeyState
 from agent.records.revocation import IssuedRecord
 from agent.renewal.backoff import AWAITED
-from agent.renewal.plan import plan
 
 HASTE: Final = 16
 """In an emergency our own back-off is shortened to this part of itself."""
@@ -39,15 +39,26 @@ def next_step(
     if context.account is None:
         return Wait(until=None, reason="the record of its account cannot be read")
     view = view_of(record, context)
-    current = record.current
-    emergency = (
-        current is not None
-        and now >= plan(current, context.config.renew_at).emergency_at
-    )
+    emergency = is_emergency(record, context, now)
     if emergency:
         job = replace(job, not_before=_sooner(job))
     step = steps.next_step(job, view, now)
-    return Do(step.effect) if isinstance(step, Do) else step
+    if not isinstance(step, Do):
+        return step
+    wait = _kept_from_ca(step.effect, context, now, urgent=emergency)
+    return wait or Do(step.effect)
+
+
+def _kept_from_ca(
+    effect: issue.Effect, context: Context, now: datetime, *, urgent: bool
+) -> Wait | None:
+    """Return what the state of the CA makes an effect wait for."""
+    if isinstance(effect, issue.MakeKey):
+        return None
+    wait = gated(context.standing, now, urgent=urgent)
+    if wait is None and isinstance(effect, issue.CreateOrder):
+        wait = order_gated(context.standing, now)
+    return wait
 
 
 def _sooner(job: IssueJob) -> datetime | None:
@@ -146,6 +157,7 @@ def _issued(
         issue=None,
         wanted=None,
         renew_asked=None,
+        parked={},
         publications=(*record.publications, publication),
         publication_count=number,
     )

@@ -13,6 +13,7 @@ from agent.config.tokens import Key
 from agent.config.units import duration
 from agent.jobs import replacing
 from agent.jobs.alarms import with_alarms
+from agent.jobs.authority import changes, resumed
 from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
 from agent.jobs.retire import begin as begin_retirement
@@ -57,6 +58,7 @@ def next_change(
     then alarms change, and keys that were kept for it are free.
     """
     instants = [p.issuance.not_after for p in record.publications]
+    instants += changes(record, context)
     if record.current is not None:
         due = plan(record.current, context.config.renew_at)
         instants += [due.at, due.emergency_at]
@@ -75,11 +77,11 @@ def reason_to_issue(
     doomed = _doomed(record, current)
     if doomed:
         return doomed
-    changed = _changed(record, current, context)
-    if changed:
-        return f"the configuration changed its {changed}"
     due = plan(current, context.config.renew_at)
-    return f"renewal is due by the rule {due.rule}" if now >= due.at else None
+    if now >= due.at:
+        return f"renewal is due by the rule {due.rule}"
+    changed = _changed(record, current, context)
+    return f"the configuration changed its {changed}" if changed else None
 
 
 def _doomed(record: CertificateRecord, current: Issuance) -> str | None:
@@ -149,6 +151,7 @@ def _issue(
     made = key.state is KeyState.MADE
     phase = KeyMade(key=key.id) if made else KeyChosen(key=key.id)
     job = IssueJob(id=moment.token[:12], phase=phase, reason=reason, created=moment.now)
+    job = resumed(job, record, context)
     return replace(record, issue=job, wanted=context.wanted)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.records.deployment import Sighting
-from agent.records.job import Alarm, Job
+from agent.records.job import Alarm, Failure, Job
 from agent.records.keys import KeyRecord
 from agent.records.phases import Deployment, IssuePhase, RetirePhase
 from agent.records.revocation import IssuedRecord, ReplaceJob, Revocation, RevokeJob
@@ -119,6 +119,38 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     account: str = ""
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A CA that is ordered from instead of the first one of the configured list.
+
+    Attributes:
+        ca: Name of the CA in the configuration.
+        directory: URL of its directory.
+        first: URL of the directory of the first CA; another one voids the choice.
+        since: When it was chosen.
+        reason: Why the one before it was left, one clause.
+    """
+
+    ca: str
+    directory: str
+    first: str
+    since: datetime
+    reason: str
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is left of the attempts at a CA that was left for another one.
+
+    Attributes:
+        failures: Attempts that failed in a row.
+        not_before: It is not tried again before this instant.
+        failure: The last failure.
+    """
+
+    failures: int = 0
+    not_before: datetime | None = None
+    failure: Failure | None = None
+
+
 class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that is durable of a certificate; one file, one rename, one transaction.
 
@@ -141,6 +173,8 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         released: Highest publication an operator let through with `release`.
         renew_asked: An operator asked for a renewal at this instant.
         orders: How many newOrder were answered, since ever.
+        choice: The CA that is ordered from; None for the first of the list.
+        parked: By name of the CA: attempts at CAs that this issue job has left.
     """
 
     name: str
@@ -161,6 +195,8 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     released: int = 0
     renew_asked: datetime | None = None
     orders: int = 0
+    choice: Choice | None = None
+    parked: Mapping[str, Parked] = msgspec.field(default_factory=dict)
 
     @property
     def current(self) -> Issuance | None:

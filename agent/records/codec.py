@@ -7,19 +7,34 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from agent.errors import AgentError
+from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.others import AccountRecord, InstanceRecord, TokenRecord
 from agent.records.trust import TrustRecord
 
-Record = CertificateRecord | AccountRecord | TokenRecord | InstanceRecord | TrustRecord
+Record = (
+    CertificateRecord
+    | AccountRecord
+    | CaRecord
+    | TokenRecord
+    | InstanceRecord
+    | TrustRecord
+)
 R = TypeVar(
-    "R", CertificateRecord, AccountRecord, TokenRecord, InstanceRecord, TrustRecord
+    "R",
+    CertificateRecord,
+    AccountRecord,
+    CaRecord,
+    TokenRecord,
+    InstanceRecord,
+    TrustRecord,
 )
 Raw = dict[str, object]
 
 KINDS: Final[Mapping[type[Record], str]] = {
     CertificateRecord: "certificate",
     AccountRecord: "account",
+    CaRecord: "ca",
     TokenRecord: "token",
     InstanceRecord: "instance",
     TrustRecord: "trust",
@@ -27,6 +42,7 @@ KINDS: Final[Mapping[type[Record], str]] = {
 VERSIONS: Final[Mapping[str, int]] = {
     "certificate": 1,
     "account": 1,
+    "ca": 1,
     "token": 1,
     "instance": 1,
     "trust": 1,

@@ -35,7 +35,12 @@ def delay(failures: int, remaining: timedelta | None, draw: float) -> timedelta:
     """
     base = FIRST if failures <= 1 else SECOND * (1 << min(failures - 2, 10))
     cap = LONGEST if remaining is None else max(min(LONGEST, remaining / 8), FIRST)
-    return min(base, cap) * (1 + SPREAD * (2 * draw - 1))
+    return spread(min(base, cap), draw)
+
+
+def spread(span: timedelta, draw: float) -> timedelta:
+    """Return a span, 10 % more or less by a draw in [0, 1)."""
+    return span * (1 + SPREAD * (2 * draw - 1))
 
 
 def next_attempt(
@@ -60,11 +65,11 @@ def next_attempt(
             wait = delay(failures, remaining, draw)
         case Disposition.NEEDS_OPERATOR:
             cap = DAILY if remaining is None else max(remaining / 4, HOURLY)
-            wait = min(DAILY, cap) * (1 + SPREAD * (2 * draw - 1))
+            wait = spread(min(DAILY, cap), draw)
         case Disposition.WAIT_UNTIL if failure.retry_at is not None:
             # Spread only to the late side: the peer's instant is a minimum.
-            spread = SPREAD * draw * (failure.retry_at - failure.at)
-            return failure.retry_at + min(spread, FIRST)
+            late = SPREAD * draw * (failure.retry_at - failure.at)
+            return failure.retry_at + min(late, FIRST)
         case _:
             wait = AWAITED
     at = failure.at + wait

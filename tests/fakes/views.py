@@ -6,10 +6,12 @@ from agent.records.job import Disposition, Failure, Severity
 from agent.shapes import (
     AccountView,
     AlarmView,
+    CaView,
     CertificateView,
     ConfigView,
     EndpointView,
     JobView,
+    LimitView,
     PlanView,
     State,
     StatusView,
@@ -121,6 +123,13 @@ def alarm() -> AlarmView:
     )
 
 
+def limit() -> LimitView:
+    """Return a limit that an account has met."""
+    return LimitView(
+        account="operator", until=NOW + timedelta(hours=1), message="too many orders"
+    )
+
+
 def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
     """Return a view of these certificates, with a token and an alarm if `sick`."""
     return StatusView(
@@ -135,6 +144,16 @@ def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
             problems=("certificate.x: no such ca",) if sick else (),
         ),
         certificates=certificates,
+        cas=(
+            CaView(
+                name="operator",
+                up=not sick,
+                failures=5 if sick else 0,
+                reason="no answer" if sick else "",
+                not_before=NOW + timedelta(minutes=5) if sick else None,
+                limits=(limit(),) if sick else (),
+            ),
+        ),
         accounts=(
             AccountView(
                 name="operator",

@@ -1,5 +1,7 @@
 """What a valid configuration is told it would do better."""
 
+import pytest
+
 from agent.config.advice import advice
 from agent.config.parse import Source, parse
 
@@ -54,3 +56,35 @@ def test_an_endpoint_that_nobody_sees_is_pointed_out() -> None:
         "certificate.amf.endpoint[0].reload",
         "certificate.amf.endpoint[0].pin_source",
     ]
+
+
+STAND_IN = """
+[ca.standby]
+directory = "https://standby.example/directory"
+roots = "{roots}"
+{more}
+[account.standby]
+ca = "standby"
+key = {{ file = true }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("roots", "more", "advice_given"),
+    [
+        ("/other.pem", "", True),
+        ("/other.pem", "trusted_by_peers = true", False),
+        ("/root.pem", "", False),
+        ("/other.pem", 'chain_roots = "/root.pem"', False),
+    ],
+)
+def test_a_ca_that_can_never_stand_in_is_pointed_out(
+    roots: str, more: str, *, advice_given: bool
+) -> None:
+    """Peers must trust it: its table says so, or its anchors are those of the first."""
+    text = BASE.format(account="{ file = true }").replace(
+        'ca = "operator"\nkey = { token', 'ca = ["operator", "standby"]\nkey = { token'
+    )
+    lines = advised(text + ENDPOINT + STAND_IN.format(roots=roots, more=more))
+    given = ["standby never stands in" in line for line in lines]
+    assert given == [True] * advice_given

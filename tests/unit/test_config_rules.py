@@ -164,8 +164,9 @@ def test_every_problem_of_a_stage_is_shown_at_once() -> None:
 def test_an_account_must_be_told_apart() -> None:
     """Asked of an unchecked tree, the look-up fails rather than guesses."""
     config = parse([Source("nfcertd.toml", GOOD.encode())])
-    named = structs.replace(config.certificate["amf"], account="other")
-    assert account_of(config, named) == "other"
+    both = ("operator", "other")
+    named = structs.replace(config.certificate["amf"], ca=both, account="other")
+    assert [account_of(config, named, ca) for ca in both] == ["operator", "other"]
     bare = Config(certificate=config.certificate)
     with pytest.raises(LookupError, match="operator"):
         account_of(bare, config.certificate["amf"])

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agent.admission import MAX_TASKS
+from agent.config.authorities import Ca
 from agent.manager import (
     IDLE,
     OVERDUE,
@@ -19,6 +19,7 @@ from tests.fakes.clock import START, FakeClock
 from tests.fakes.parts import House
 from tests.fakes.subjects import LIFE, config, deployed
 
+MAX_TASKS = Ca(directory="https://ca.example/dir", roots="system").concurrency
 ENROLMENT = ["make-key", "create-order", "finalize", "download"]
 DEPLOYMENT = ["publish", "swap", "prune"]
 
@@ -94,8 +95,8 @@ async def test_the_earliest_end_comes_first() -> None:
     async with bench.running():
         await spin(lambda: len({name for name, _ in bench.performer.performed}) == 6)
     begun = dict.fromkeys(name for name, _ in bench.performer.performed)
-    # No certificate at all is the most urgent, and needs an account before.
-    assert list(begun) == ["test", "e", "d", "b", "a", "c"]
+    # Emergencies first, also before what has no certificate and waits for its account.
+    assert list(begun) == ["test", "d", "b", "a", "e", "c"]
 
 
 async def test_one_ca_is_not_asked_by_everybody_at_once() -> None:

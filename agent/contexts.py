@@ -1,0 +1,122 @@
+"""What each certificate's jobs are told: configuration and neighbours, put together.
+
+It knows which CA a certificate is ordered from: the choice that its record holds, or
+the first CA of its list. It decides nothing.
+"""
+
+from agent.cells import Cell, Cells
+from agent.config.lookup import account_of, cas_of, trusted_by_peers
+from agent.config.model import Certificate, Config
+from agent.jobs.context import Authority, Context, chosen_of
+from agent.notes import CaNotes
+from agent.records.authority import CaRecord
+from agent.records.certificate import CertificateRecord
+from agent.records.others import AccountRecord
+from agent.renewal.breaker import OPEN_AFTER, Standing, of_directory, standing
+
+
+class Contexts:
+    """Makes contexts from the configuration in force and the records in memory."""
+
+    def __init__(self, cells: Cells) -> None:
+        """Look at these records; `configure` comes before everything else."""
+        self._cells = cells
+        self._config = Config()
+        self._install = ""
+
+    def configure(self, config: Config, install: str) -> None:
+        """Take a checked configuration."""
+        self._config = config
+        self._install = install
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a certificate is configured."""
+        return name in self._config.certificate
+
+    def current(self, name: str) -> Context:
+        """Return the context of a configured certificate as its record is now."""
+        cell = self._cells.certificates.get(name)
+        return self.of(CertificateRecord(name=name) if cell is None else cell.record)
+
+    def of(self, record: CertificateRecord) -> Context:
+        """Return the context of a configured certificate with this record."""
+        table = self._config.certificate[record.name]
+        listed = tuple(self._authority(table, ca) for ca in cas_of(table))
+        chosen = chosen_of(listed, record.choice)
+        token = self._config.token.get(table.key.token or "")
+        return Context(
+            config=table,
+            ca=chosen.ca,
+            directory=chosen.directory,
+            install=self._install,
+            account=chosen.account,
+            accounts={n: cell.record for n, cell in self._cells.accounts.items()},
+            never_destroy=token is not None and token.destroy == "never",
+            standing=chosen.standing,
+            authorities=listed if len(listed) > 1 else (),
+        )
+
+    def accounts(self, name: str) -> tuple[str, ...]:
+        """Return the accounts of a certificate, one for each CA of its list.
+
+        Those of stand-ins as well: what would keep one from ordering is found out
+        before it is needed.
+        """
+        table = self._config.certificate[name]
+        return tuple(account_of(self._config, table, ca) for ca in cas_of(table))
+
+    def account(self, name: str) -> Cell[AccountRecord] | None:
+        """Return the account that a certificate is ordered by now."""
+        if name not in self:
+            return None
+        table, ca = self._config.certificate[name], self.current(name).ca
+        return self._cells.accounts.get(account_of(self._config, table, ca))
+
+    def authority(self, ca: str) -> Cell[CaRecord] | None:
+        """Return what is remembered of a CA; None in quarantine or not configured."""
+        table = self._config.ca.get(ca)
+        return None if table is None else self._cells.authority(ca, table.directory)
+
+    def standing(self, account: str) -> Standing:
+        """Return whether the CA of an account may be asked."""
+        table = self._config.account.get(account)
+        return Standing() if table is None else self._standing(table.ca, account)
+
+    def notes(self, ca: str) -> CaNotes | None:
+        """Return where outcomes at a CA are noted."""
+        cell, table = self.authority(ca), self._config.ca.get(ca)
+        if cell is None or table is None:
+            return None
+        return CaNotes(cell, table.directory, table.orders_per_hour)
+
+    def notes_of(self, account: str) -> CaNotes | None:
+        """Return where outcomes at the CA of an account are noted."""
+        table = self._config.account.get(account)
+        return None if table is None else self.notes(table.ca)
+
+    def room(self, ca: str) -> int:
+        """Return how many certificates may be ordered from a CA at the same time.
+
+        One, where it has failed so often that this one is to find out.
+        """
+        table, cell = self._config.ca[ca], self.authority(ca)
+        down = cell is not None and cell.record.failures >= OPEN_AFTER
+        return 1 if down else table.concurrency
+
+    def _authority(self, table: Certificate, ca: str) -> Authority:
+        account = account_of(self._config, table, ca)
+        cell = self._cells.accounts.get(account)
+        return Authority(
+            ca=ca,
+            directory=self._config.ca[ca].directory,
+            account=None if cell is None else cell.record,
+            trusted=trusted_by_peers(self._config, table, ca),
+            standing=self._standing(ca, account),
+        )
+
+    def _standing(self, ca: str, account: str) -> Standing:
+        cell, table = self.authority(ca), self._config.ca[ca]
+        if cell is None:
+            return Standing()
+        known = of_directory(cell.record, table.directory)
+        return standing(known, account, table.orders_per_hour)
