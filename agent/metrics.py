@@ -37,7 +37,7 @@ from agent.records.phases import (
     Stage,
 )
 from agent.records.revocation import ReplaceStage, RevocationAsked
-from agent.shapes import CertificateView, State, StatusView
+from agent.shapes import CaView, CertificateView, State, StatusView
 
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of the Prometheus text format."""
@@ -147,24 +147,7 @@ class _Collector:
             ("token",),
             [((token.name,), token.up) for token in view.tokens],
         )
-        yield _gauge(
-            "nfcertd_ca_up",
-            "Whether the CA works, as far as the last requests have shown.",
-            ("ca",),
-            [((ca.name,), ca.up) for ca in view.cas],
-        )
-        yield _gauge(
-            "nfcertd_ca_not_before_timestamp_seconds",
-            "When the CA is asked again; no series where it may be asked now.",
-            ("ca",),
-            [((ca.name,), ca.not_before) for ca in view.cas],
-        )
-        yield _gauge(
-            "nfcertd_account_limited_timestamp_seconds",
-            "Until when an account orders nothing, because the CA has limited it.",
-            ("account", "ca"),
-            [((x.account, ca.name), x.until) for ca in view.cas for x in ca.limits],
-        )
+        yield from _cas(view.cas)
         yield _gauge(
             "nfcertd_account_valid",
             "Whether the account is registered.",
@@ -205,6 +188,27 @@ class _Collector:
             values = [label for _, label in key]
             family.add_metric(values, int(number), sums.get(key, 0.0))
         return family
+
+
+def _cas(shown: tuple[CaView, ...]) -> Iterator[Metric]:
+    yield _gauge(
+        "nfcertd_ca_up",
+        "Whether the CA works, as far as the last requests have shown.",
+        ("ca",),
+        [((ca.name,), ca.up) for ca in shown],
+    )
+    yield _gauge(
+        "nfcertd_ca_not_before_timestamp_seconds",
+        "When the CA is asked again; no series where it may be asked now.",
+        ("ca",),
+        [((ca.name,), ca.not_before) for ca in shown],
+    )
+    yield _gauge(
+        "nfcertd_account_limited_timestamp_seconds",
+        "Until when an account orders nothing, because the CA has limited it.",
+        ("account", "ca"),
+        [((x.account, ca.name), x.until) for ca in shown for x in ca.limits],
+    )
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Rows) -> Metric:

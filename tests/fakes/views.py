@@ -130,6 +130,18 @@ def limit() -> LimitView:
     )
 
 
+def ca(*, sick: bool) -> CaView:
+    """Return a CA that works, or one that does not and that limits an account."""
+    return CaView(
+        name="operator",
+        up=not sick,
+        failures=5 if sick else 0,
+        reason="no answer" if sick else "",
+        not_before=NOW + timedelta(minutes=5) if sick else None,
+        limits=(limit(),) if sick else (),
+    )
+
+
 def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
     """Return a view of these certificates, with a token and an alarm if `sick`."""
     return StatusView(
@@ -144,16 +156,7 @@ def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
             problems=("certificate.x: no such ca",) if sick else (),
         ),
         certificates=certificates,
-        cas=(
-            CaView(
-                name="operator",
-                up=not sick,
-                failures=5 if sick else 0,
-                reason="no answer" if sick else "",
-                not_before=NOW + timedelta(minutes=5) if sick else None,
-                limits=(limit(),) if sick else (),
-            ),
-        ),
+        cas=(ca(sick=sick),),
         accounts=(
             AccountView(
                 name="operator",
