@@ -4,7 +4,6 @@ A new challenge type, endpoint or key store is wired here, and nowhere else.
 """
 
 import os
-import socket
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from agent.ports import Solver
 from agent.publication.directories import Publications
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.http01 import Http01
+from agent.solvers.tlsalpn01.solver import TlsAlpn01
 from agent.transport import HttpsTransport, Peer
 from agent.workshop import Tools, allowed_hosts
 
@@ -79,9 +79,12 @@ def make_tools(stock: Stock) -> Tools:
 def _solvers(stock: Stock) -> dict[str, Solver]:
     """Return a solver for each challenge type; one line registers one."""
     sockets = systemd.listen_fds(stock.environ, os.getpid())
-    handed_over: tuple[socket.socket, ...] = sockets.get("http-01", ())
+    config = stock.config()
     return {
-        "http-01": Http01(stock.config().http01, handed_over),
+        "http-01": Http01(config.http01, sockets.get("http-01", ())),
+        "tls-alpn-01": TlsAlpn01(
+            config.tlsalpn01, stock.clock, sockets.get("tls-alpn-01", ())
+        ),
         "dns-01": Dns01(lambda: stock.config().dns01, stock.read_secret, stock.clock),
     }
 

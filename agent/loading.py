@@ -45,8 +45,14 @@ def reload(path: Path, running: Config) -> Config:
         for key in FIXED
         if getattr(config.agent, key) != getattr(running.agent, key)
     ]
-    if config.http01 != running.http01:
-        changed.append("http-01: cannot change while running, restart nfcertd")
+    changed += [
+        f"{table}: cannot change while running, restart nfcertd"
+        for table, new, old in (
+            ("http-01", config.http01, running.http01),
+            ("tls-alpn-01", config.tlsalpn01, running.tlsalpn01),
+        )
+        if new != old
+    ]
     if changed:
         raise ConfigError(changed)
     return config

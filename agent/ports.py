@@ -4,8 +4,9 @@ Contracts are in MUST and SHOULD. Every failure that is expected MUST be an
 `AgentError`; every method MUST be cancellable and bounded in time.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
 )
 
+from agent.acme.identifiers import Identifier
 from agent.config.endpoints import Reload
 from agent.config.model import Certificate
 from agent.records.certificate import Publication
@@ -56,26 +58,62 @@ class Keys(Protocol):
         ...
 
 
-class Presentation(NamedTuple):
+class KeySigner(NamedTuple):
+    """A key that signs where it is held.
+
+    Attributes:
+        public: SubjectPublicKeyInfo, DER.
+        sign: Returns a JWS signature (RFC 7518: raw r||s for EC) over unhashed data.
+    """
+
+    public: bytes
+    sign: Callable[[bytes], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Presentation:
     """What a solver needs to answer one challenge.
 
     Attributes:
-        identifier: The DNS name of the authorization, without the `*.` of a wildcard.
-        token: The challenge's token, base64url characters only (checked before).
-        key_authorization: The secret of RFC 8555 section 8.1; never logged.
+        identifier: Of the authorization, canonical; a wildcard without its `*.`.
+        wildcard: The authorization is for all names below the identifier.
+        token: The challenge's token, base64url characters only (checked before); empty
+            where its type has none.
+        key_authorization: The secret of RFC 8555 section 8.1, empty without a token;
+            never logged.
+        issuers: `issuer-domain-names` of dns-persist-01, as the CA wrote them.
+        account_url: The account's URL, octet for octet as the CA gave it.
+        thumbprint: Of the account key (RFC 7638), base64url.
+        certificate_key: The key that is to be certified; it exists before the order.
     """
 
-    identifier: str
-    token: str
-    key_authorization: str
+    identifier: Identifier
+    wildcard: bool = False
+    token: str = ""
+    key_authorization: str = ""
+    issuers: tuple[str, ...] = ()
+    account_url: str
+    thumbprint: str
+    certificate_key: KeySigner
+
+    @property
+    def name(self) -> str:
+        """Return the identifier's value: what is proven, for people."""
+        return self.identifier.value
 
     def __repr__(self) -> str:
-        """Show the identifier; the key authorization never prints."""
-        return f"Presentation({self.identifier})"
+        """Show the identifier; token and key authorization never print."""
+        return f"Presentation({self.name})"
 
 
 class Solver(Protocol):
-    """A way to prove control of an identifier (RFC 8555 section 8)."""
+    """A way to prove control of an identifier (RFC 8555 section 8).
+
+    One for the process and for each challenge type. It MUST take many presentations at
+    the same time, of one identifier as well, and MUST refuse with an `AgentError` a
+    token, an identifier or anything else of a presentation that it cannot use, before
+    anything is presented. It MUST NOT know orders or CAs.
+    """
 
     def prepare(
         self, presentation: Presentation

@@ -51,12 +51,20 @@ class AccountObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
-    """A challenge (section 7.1.5); newer types have no token."""
+    """A challenge (section 7.1.5); newer types have no token.
+
+    Attributes:
+        issuers: `issuer-domain-names` of dns-persist-01.
+    """
 
     type: Annotated[str, msgspec.Meta(max_length=64)]
     url: Url
     status: Status = "pending"
     token: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    issuers: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=512)], ...],
+        msgspec.Meta(max_length=50),
+    ] = msgspec.field(name="issuer-domain-names", default=())
     error: Problem | None = None
 
 

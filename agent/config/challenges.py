@@ -1,11 +1,37 @@
 """The tables of challenge types: how control of a name is proven."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
 from agent.config.section import Section
 from agent.config.units import Duration, SecretReference
+
+Challenge = Literal["http-01", "tls-alpn-01", "dns-01"]
+"""The challenge types of this version; each has a line in `PROVES`."""
+
+
+class Proves(NamedTuple):
+    """What a challenge type can prove, beside plain dns names.
+
+    Attributes:
+        addresses: IP addresses (RFC 8738).
+        wildcards: `*.example.org` (RFC 8555 section 7.1.3).
+        before: The longest text that it puts before a name; empty where none.
+    """
+
+    addresses: bool
+    wildcards: bool
+    before: str = ""
+
+
+PROVES: Final[Mapping[Challenge, Proves]] = {
+    "http-01": Proves(addresses=True, wildcards=False),
+    "tls-alpn-01": Proves(addresses=True, wildcards=False),
+    # "The "dns-01" challenge MUST NOT be used" for addresses (RFC 8738 section 7)
+    "dns-01": Proves(addresses=False, wildcards=True, before="_acme-challenge."),
+}
 
 
 class Listen(Section, frozen=True, kw_only=True):
@@ -21,6 +47,19 @@ class Listen(Section, frozen=True, kw_only=True):
 
     listen: tuple[str, ...] = ("systemd",)
     webroot: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    self_check: bool = True
+
+
+class TlsAlpn(Section, frozen=True, kw_only=True):
+    """`[tls-alpn-01]`: where validation certificates are served.
+
+    Attributes:
+        listen: Addresses with ports, both families; `systemd` takes the socket that
+            systemd hands over under the name `tls-alpn-01`.
+        self_check: Shake hands with ourselves before the CA does.
+    """
+
+    listen: tuple[str, ...] = ("systemd",)
     self_check: bool = True
 
 

@@ -4,16 +4,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from agent.config.authorities import Account, Ca
+from agent.config.challenges import PROVES
 from agent.config.dns import dns_problems
 from agent.config.endpoint_rules import endpoint_problems
 from agent.config.lookup import accounts_at, cas_of, named_accounts, server_name
 from agent.config.model import Certificate, Config
+from agent.config.names import name_problems
 from agent.config.rules import (
-    MAX_NAME,
     bounded,
     is_address,
-    is_dns,
-    is_ip,
     known,
     positive,
 )
@@ -47,14 +46,21 @@ def _problems(config: Config) -> Iterator[str]:
 def _agent(config: Config) -> Iterator[str]:
     if config.agent.health and not is_address(config.agent.health):
         yield "agent.health: not an address with a port"
-    for address in config.http01.listen:
-        if address != "systemd" and not is_address(address):
-            yield f"http-01.listen: {address} is not an address with a port"
+    yield from _listen("http-01", config.http01.listen)
+    yield from _listen("tls-alpn-01", config.tlsalpn01.listen)
+    if not config.tlsalpn01.listen:
+        yield "tls-alpn-01: give an address to listen on"
     if not config.http01.listen and config.http01.webroot is None:
         yield "http-01: give an address to listen on, or a webroot"
     for field in ("state", "runtime"):
         if not getattr(config.agent, field).startswith("/"):
             yield f"agent.{field}: not an absolute path"
+
+
+def _listen(table: str, addresses: Sequence[str]) -> Iterator[str]:
+    for address in addresses:
+        if address != "systemd" and not is_address(address):
+            yield f"{table}.listen: {address} is not an address with a port"
 
 
 def _authority(path: str, ca: Ca) -> Iterator[str]:
@@ -100,8 +106,9 @@ def _token(path: str, token: Token) -> Iterator[str]:
 
 
 def _certificate(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
-    yield from _names(path, certificate.names, certificate.challenge)
+    yield from name_problems(f"{path}.names", certificate)
     yield from _dns01(config, path, certificate)
+    yield from _server_names(path, certificate)
     yield from _key(config, f"{path}.key", certificate.key)
     yield from _ca(config, path, certificate)
     yield from bounded(f"{path}.grace", certificate.grace)
@@ -151,24 +158,13 @@ def _dns01(config: Config, path: str, certificate: Certificate) -> Iterator[str]
         return
     if config.dns01 is None:
         yield f"{path}.challenge: dns-01 needs a table [dns-01]"
-    for name in certificate.names:
-        if len(name.removeprefix("*.")) > MAX_NAME - len("_acme-challenge."):
-            yield f"{path}.names: {name} is too long for a record of dns-01"
+
+
+def _server_names(path: str, certificate: Certificate) -> Iterator[str]:
+    if not PROVES[certificate.challenge].wildcards:
+        return
     for index, endpoint in enumerate(certificate.endpoint):
         verify = endpoint.verify
         if verify and not verify.server_name and server_name(certificate) is None:
             where = f"{path}.endpoint[{index}].verify.server_name"
             yield f"{where}: name one, the certificate has only wildcards"
-
-
-def _names(path: str, names: Sequence[str], challenge: str) -> Iterator[str]:
-    if len(set(names)) != len(names):
-        yield f"{path}.names: a name stands twice"
-    for given in names:
-        name = given.removeprefix("*.") if challenge == "dns-01" else given
-        if name.startswith("*."):
-            yield f"{path}.names: {name} is a wildcard, which {challenge} cannot prove"
-        elif is_ip(name):
-            yield f"{path}.names: {name} is an address; this version orders dns names"
-        elif not is_dns(name):
-            yield f"{path}.names: {name} is not a lower-case dns name in a-labels"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.config.authorities import Account, Ca
-from agent.config.challenges import Dns, Listen
+from agent.config.challenges import Challenge, Dns, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
 from agent.config.section import Section
 from agent.config.tokens import Key, Token
@@ -41,8 +41,8 @@ class Certificate(Section, frozen=True, kw_only=True):
     """`[certificate.NAME]`: a certificate that is kept alive.
 
     Attributes:
-        names: DNS names, the identifiers of the order and the SANs of the CSR; with
-            dns-01 also wildcards, `*.example.org`.
+        names: DNS names in A-labels and IP addresses, the identifiers of the order and
+            the SANs of the CSR; with dns-01 also wildcards, `*.example.org`.
         ca: Name of a `[ca.NAME]`, or a list: the first one, then those that stand in
             for it.
         account: Name of an `[account.NAME]`, or a list with one for each CA that has
@@ -63,7 +63,7 @@ class Certificate(Section, frozen=True, kw_only=True):
     account: Name | Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] | None = (
         None
     )
-    challenge: Literal["http-01", "dns-01"] = "http-01"
+    challenge: Challenge = "http-01"
     endpoint: tuple[Endpoint, ...] = ()
     deploy: Literal["auto", "manual"] = "auto"
     grace: Duration = "24h"
@@ -79,6 +79,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     agent: Agent = msgspec.field(default_factory=Agent)
     http01: Listen = msgspec.field(name="http-01", default_factory=Listen)
+    tlsalpn01: TlsAlpn = msgspec.field(name="tls-alpn-01", default_factory=TlsAlpn)
     dns01: Dns | None = msgspec.field(name="dns-01", default=None)
     token: dict[Name, Token] = msgspec.field(default_factory=dict)
     ca: dict[Name, Ca] = msgspec.field(default_factory=dict)

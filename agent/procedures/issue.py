@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -19,16 +20,18 @@ from agent.acme.identifiers import DNS, WILDCARD, Identifier, canonical, same
 from agent.acme.messages import (
     MAX_IDENTIFIERS,
     Authorization,
+    Challenge,
     Order,
     OrderList,
     is_token,
 )
 from agent.client import AcmeClient, Reply
 from agent.clock import Clock
+from agent.errors import AgentError
 from agent.jobs.issue import effects
 from agent.pki.chain import check_chain
 from agent.pki.request import request
-from agent.ports import Keys, Presentation, Solver
+from agent.ports import Keys, KeySigner, Presentation, Solver
 from agent.procedures.signer import account_signer
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
@@ -93,7 +96,12 @@ class IssueProcedure:
     async def finished(self, subject: str) -> None:
         """Take down what is presented for a certificate whose challenges are over."""
         for place in [p for p in self._presented if p[0] == subject]:
-            await self._presented.pop(place).stack.aclose()
+            await self._take_down(place)
+
+    async def _take_down(self, place: tuple[str, str]) -> None:
+        presented = self._presented.pop(place, None)
+        if presented is not None:
+            await presented.stack.aclose()
 
     async def perform(  # noqa: PLR0911 -- one arm an effect
         self, subject: str, effect: effects.Effect, ordering: Ordering
@@ -156,20 +164,21 @@ class IssueProcedure:
         self, subject: str, effect: effects.FetchAuthorization, ordering: Ordering
     ) -> effects.AuthorizationSeen:
         for known in (effect.authorization, *effect.others):
-            if known.answered and known.token:
+            if known.answered and known.challenge:
                 # After a restart what was presented is gone: present it again first.
                 await self._present(subject, known, ordering)
         reply = await self._post(effect.authorization.url, None, ordering, "authz")
         authorization = reply.read(Authorization, "authorization")
         _check_identifier(authorization, ordering)
         for challenge in authorization.challenges:
-            if challenge.type == ordering.challenge and is_token(challenge.token):
+            if challenge.type == ordering.challenge and _is_usable(challenge):
                 return effects.AuthorizationSeen(
                     authorization,
                     challenge.url,
                     challenge.token or "",
                     challenge.status,
                     reply.retry_at,
+                    challenge.issuers,
                 )
         if authorization.status == "pending":
             raise ChallengeUnavailableError(
@@ -182,10 +191,17 @@ class IssueProcedure:
     async def _answer(
         self, subject: str, effect: effects.Answer, ordering: Ordering
     ) -> effects.Answered:
-        for other in effect.others:
-            await self._present(subject, other, ordering)
         wanted = effect.authorization
-        payload = await self._present(subject, wanted, ordering)
+        try:
+            for other in effect.others:
+                await self._present(subject, other, ordering)
+            payload = await self._present(subject, wanted, ordering)
+        except AgentError:
+            # What nobody looks for yet may be what another order waits for.
+            for each in (*effect.others, wanted):
+                if not each.answered:
+                    await self._take_down((subject, each.challenge))
+            raise
         reply = await self._post(wanted.challenge, payload, ordering, "challenge")
         return effects.Answered(reply.retry_at)
 
@@ -195,18 +211,35 @@ class IssueProcedure:
         key = ordering.account.key
         if key is None:
             raise ProtocolError("the account has no key")
-        presentation = Presentation(
-            identifier=wanted.identifier.lower(),
-            token=wanted.token,
-            key_authorization=jws.key_authorization(wanted.token, key.public),
-        )
-        place = (subject, wanted.token)
+        place = (subject, wanted.challenge)
         if place not in self._presented:
+            presentation = self._presentation(wanted, ordering, key.public)
             stack = AsyncExitStack()
             solver = self._solvers[ordering.challenge]
             payload = await stack.enter_async_context(solver.prepare(presentation))
             self._presented[place] = _Presented(stack, payload)
         return self._presented[place].payload
+
+    def _presentation(
+        self, wanted: AuthorizationRecord, ordering: Ordering, account_key: bytes
+    ) -> Presentation:
+        token = wanted.token
+        return Presentation(
+            identifier=canonical(
+                Identifier(type=wanted.identifier_type, value=wanted.identifier)
+            ),
+            wildcard=wanted.wildcard,
+            token=token,
+            key_authorization=jws.key_authorization(token, account_key)
+            if token
+            else "",
+            issuers=wanted.issuers,
+            account_url=ordering.account.url,
+            thumbprint=jws.thumbprint(account_key),
+            certificate_key=KeySigner(
+                ordering.key.public, partial(self._keys.sign, ordering.key)
+            ),
+        )
 
     async def _order(
         self, effect: effects.Finalize | effects.FetchOrder, ordering: Ordering
@@ -244,6 +277,11 @@ class IssueProcedure:
     ) -> Reply:
         signer = account_signer(self._keys, ordering.account)
         return await self._client.post(url, payload, signer, resource)
+
+
+def _is_usable(challenge: Challenge) -> bool:
+    """Tell whether a challenge has no token, as newer types, or a well-formed one."""
+    return challenge.token is None or is_token(challenge.token)
 
 
 def _check_key(ordering: Ordering) -> None:

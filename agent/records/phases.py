@@ -41,7 +41,8 @@ class AuthorizationRecord(
         identifier_type: Type of its identifier.
         wildcard: It is for all names below the identifier.
         challenge: URL of the chosen challenge, once fetched.
-        token: The challenge's token.
+        token: The challenge's token; empty where its type has none.
+        issuers: The challenge's issuer domain names (dns-persist-01).
         answered: The CA has been told that the challenge is ready.
         valid: The CA says so.
     """
@@ -52,6 +53,7 @@ class AuthorizationRecord(
     wildcard: bool = False
     challenge: str = ""
     token: str = ""
+    issuers: tuple[str, ...] = ()
     answered: bool = False
     valid: bool = False
 

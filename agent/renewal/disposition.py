@@ -47,6 +47,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "endpoint.failed": _BACK,
     "solver": _BACK,
     "solver.bind": _BACK,
+    "solver.busy": _WAIT,
     "solver.dns-lookup": _BACK,
     "solver.dns-propagation": _BACK,
     "solver.dns-update": _BACK,

@@ -39,6 +39,12 @@ class DnsPropagationError(SolverError):
     kind = "solver.dns-propagation"
 
 
+class BusyError(SolverError):
+    """The identifier is presented for another challenge; it is free again soon."""
+
+    kind = "solver.busy"
+
+
 class TokenSyntaxError(SolverError):
     """The CA's token has characters that RFC 8555 section 8.3 does not allow."""
 

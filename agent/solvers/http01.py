@@ -10,7 +10,12 @@ import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,12 +23,8 @@ from typing import TYPE_CHECKING, Final
 from agent.config.challenges import Listen
 from agent.files import FileError, describe, read_bounded, write_atomic
 from agent.ports import Presentation
-from agent.solvers.errors import (
-    BindError,
-    PublishError,
-    SelfCheckError,
-    TokenSyntaxError,
-)
+from agent.solvers.door import Door
+from agent.solvers.errors import PublishError, SelfCheckError, TokenSyntaxError
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
@@ -33,9 +34,6 @@ _log: Final = logging.getLogger(__name__)
 
 PREFIX: Final = "/.well-known/acme-challenge/"
 """Where a CA looks (RFC 8555 section 8.3)."""
-
-SYSTEMD: Final = "systemd"
-"""The entry of `listen` that stands for the sockets that systemd handed over."""
 
 MAX_TOKEN: Final = 200
 """Characters of a token; a longer one could not be a file name everywhere."""
@@ -63,17 +61,11 @@ class Http01:
 
         Args:
             settings: The table `[http-01]`.
-            handed_over: Listening sockets from systemd; they stay the caller's, are
-                never closed here, and are accepted on only while something is
-                presented.
+            handed_over: Listening sockets from systemd; see `Door`.
         """
         self._settings = settings
-        self._handed_over = tuple(handed_over)
         self._served: dict[str, list[str]] = {}
-        self._opening = asyncio.Lock()
-        self._inside = 0
-        self._door = AsyncExitStack()
-        self._where: tuple[tuple[str, int], ...] = ()
+        self._door = Door("http-01", settings.listen, handed_over, self._serving)
 
     @property
     def presented(self) -> frozenset[str]:
@@ -83,7 +75,7 @@ class Http01:
     @property
     def where(self) -> tuple[tuple[str, int], ...]:
         """Return hosts and ports that are listened on now; empty when idle."""
-        return self._where
+        return self._door.where
 
     @asynccontextmanager
     async def prepare(
@@ -99,7 +91,7 @@ class Http01:
         """
         if not _TOKEN.fullmatch(presentation.token):
             raise TokenSyntaxError(
-                f"the challenge for {presentation.identifier} has a token that is not "
+                f"the challenge for {presentation.name} has a token that is not "
                 "base64url"
             )
         webroot = self._settings.webroot
@@ -108,7 +100,7 @@ class Http01:
                 with self._in_directory(Path(webroot), presentation):
                     yield {}
                 return
-            async with self._listening():
+            async with self._door.held_open():
                 await self._check(presentation)
                 yield {}
 
@@ -134,7 +126,7 @@ class Http01:
                 write_atomic(path, presentation.key_authorization.encode(), 0o644)
             except FileError as error:
                 raise PublishError(
-                    f"cannot present {presentation.identifier}: {error}",
+                    f"cannot present {presentation.name}: {error}",
                     hint=f"let the service user write to {directory}",
                 ) from error
             self._read_back(path, presentation)
@@ -161,66 +153,12 @@ class Http01:
         if found != presentation.key_authorization.encode():
             raise SelfCheckError(f"{path} was changed while it was being presented")
 
-    @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        async with self._opening:
-            if not self._inside:
-                async with AsyncExitStack() as door:
-                    await door.enter_async_context(self._listen())
-                    self._door = door.pop_all()
-            self._inside += 1
-        try:
-            yield
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                # It does not suspend, so no cancellation leaves the door half open.
-                await self._door.aclose()
+    def _serving(
+        self, sockets: Sequence[socket.socket]
+    ) -> AbstractAsyncContextManager[None]:
+        from agent.listener import serving  # noqa: PLC0415 -- memory
 
-    @asynccontextmanager
-    async def _listen(self) -> AsyncIterator[None]:
-        # aiohttp's server half is loaded at the first challenge, not at start.
-        from agent.listener import bound_addresses, serving  # noqa: PLC0415 -- memory
-
-        with ExitStack() as undo:
-            sockets = self._sockets(undo)
-            async with serving(sockets, self._answer):
-                undo.pop_all()
-                self._where = tuple(
-                    (str(host), port) for host, port in bound_addresses(sockets)
-                )
-                try:
-                    yield
-                finally:
-                    self._where = ()
-
-    def _sockets(self, undo: ExitStack) -> list[socket.socket]:
-        from agent.listener import ListenError, bind, parse_address  # noqa: PLC0415 -- memory
-
-        sockets: list[socket.socket] = []
-        for entry in self._settings.listen:
-            try:
-                opened = (
-                    self._from_systemd()
-                    if entry == SYSTEMD
-                    else [bind(parse_address(entry))]
-                )
-            except ListenError as error:
-                raise BindError(
-                    f"cannot serve http-01: {error}", hint=error.hint
-                ) from error
-            sockets.extend(undo.enter_context(sock) for sock in opened)
-        return sockets
-
-    def _from_systemd(self) -> list[socket.socket]:
-        inet = (socket.AF_INET, socket.AF_INET6)
-        usable = [sock for sock in self._handed_over if sock.family in inet]
-        if not usable:
-            raise BindError(
-                "cannot serve http-01: systemd handed over no TCP socket named http-01",
-                hint="enable the socket unit, or set listen in [http-01]",
-            )
-        return [sock.dup() for sock in usable]
+        return serving(sockets, self._answer)
 
     async def _answer(self, request: "BaseRequest") -> "StreamResponse":
         from agent.listener import respond  # noqa: PLC0415 -- loaded already
@@ -238,7 +176,7 @@ class Http01:
     async def _check(self, presentation: Presentation) -> None:
         if not self._settings.self_check:
             return
-        for host, port in self._where:
+        for host, port in self._door.where:
             found = await _fetch(host, port, presentation)
             if found != presentation.key_authorization.encode():
                 raise SelfCheckError(
@@ -266,12 +204,18 @@ async def _fetch(host: str, port: int, presentation: Presentation) -> bytes:
     return body if _OK.match(head) else b""
 
 
+def _host(presentation: Presentation) -> str:
+    """Return what the CA writes into the Host field (RFC 3986 section 3.2.2)."""
+    name = presentation.name
+    return f"[{name}]" if ":" in name else name
+
+
 async def _exchange(host: str, port: int, presentation: Presentation) -> bytes:
     reader, writer = await asyncio.open_connection(host, port, limit=_MAX_ANSWER)
     try:
         writer.write(
             f"GET {PREFIX}{presentation.token} HTTP/1.0\r\n"
-            f"Host: {presentation.identifier}\r\n\r\n".encode()
+            f"Host: {_host(presentation)}\r\n\r\n".encode()
         )
         answer = b""
         while len(answer) < _MAX_ANSWER and (more := await reader.read(_MAX_ANSWER)):

@@ -37,6 +37,7 @@ class Config:
         port: TCP port, or zero for a free one.
         now: The time of the CA, aware UTC; TLS itself lives in real time.
         resolve: Where http-01 connects for a name.
+        tls_alpn: Where tls-alpn-01 connects for a name; None does not offer it.
         dns: DNS server that dns-01 asks; None does not offer dns-01, nor wildcards.
         terms: URL of the terms of service; set means that they must be agreed to.
         meta: Further members of the directory's `meta`.
@@ -66,6 +67,7 @@ class Config:
     port: int = 0
     now: Callable[[], datetime] = system_now
     resolve: Resolver = field(default_factory=dict)
+    tls_alpn: Resolver | None = None
     dns: Address | None = None
     terms: str | None = None
     meta: Mapping[str, object] = field(default_factory=dict)

@@ -5,7 +5,6 @@ all of it ends: on leaving, no task and no socket is left.
 """
 
 import asyncio
-import os
 from contextlib import suppress
 from types import TracebackType
 from typing import ClassVar, Final, Self
@@ -17,7 +16,6 @@ from tests.ca.actions import http_date
 from tests.ca.certificates import Revocation
 from tests.ca.config import Config
 from tests.ca.delivery import deliver
-from tests.ca.dns01 import Dns01
 from tests.ca.endpoints import Endpoints, Rooms
 from tests.ca.exchange import Answer, Delivery, Exchange, json_answer
 from tests.ca.faults import Faults
@@ -28,7 +26,8 @@ from tests.ca.orders import Challenge, Order
 from tests.ca.problems import ProblemError
 from tests.ca.transport import make_transport
 from tests.ca.urls import Urls, route
-from tests.ca.validation import Http01, Proof, Validator
+from tests.ca.validation import Proof
+from tests.ca.validators import make_validators
 
 _READ_SECONDS: Final = 10.0
 _SHUTDOWN_SECONDS: Final = 2.0
@@ -54,15 +53,7 @@ class TestCA:
         self._transport = make_transport(self.config.host)
         self.transport_root_pem = self._transport.root_pem
         self._urls = Urls("")
-        self._validators: dict[str, Validator] = {
-            "http-01": Http01(
-                self.config.resolve, self.config.validation_timeout, os.urandom
-            )
-        }
-        if self.config.dns is not None:
-            self._validators["dns-01"] = Dns01(
-                self.config.dns, self.config.validation_timeout, os.urandom
-            )
+        self._validators = make_validators(self.config)
         self._runner: web.ServerRunner
         self._closing = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -29,6 +29,7 @@ from tests.parts.process import Part, Setting, running
 
 ROOT: Final = Path(__file__).parents[2]
 HTTP_PORT: Final = 8080
+TLS_PORT: Final = 8443
 HEALTH_PORT: Final = 9469
 PATIENCE: Final = 60.0
 """Real seconds for anything that a test waits for."""
@@ -43,6 +44,9 @@ clock = "assume"
 
 [http-01]
 listen = ["{address}:8080"]
+
+[tls-alpn-01]
+listen = ["{address}:8443"]
 
 [ca.test]
 directory = "{directory}"
@@ -293,6 +297,7 @@ def scene(
     *,
     token: TokenSetup | None = None,
     speed: float = 1.0,
+    tls_port: int = TLS_PORT,
 ) -> Iterator[Scene]:
     """Make a scene below `home`; everything ends with the context.
 
@@ -301,13 +306,17 @@ def scene(
         config: Switches of the CA; names, and time, are given by the scene.
         token: Whose environment the daemon gets.
         speed: How much faster than real time the clock runs.
+        tls_port: Where the CA looks for tls-alpn-01.
     """
     (home / "state").mkdir()
     (home / "run").mkdir()
     clock = SharedClock.make(home / "clock", speed)
     address = _own_address()
     switches = replace(
-        config or Config(), now=clock, resolve=lambda _: (address, HTTP_PORT)
+        config or Config(),
+        now=clock,
+        resolve=lambda _: (address, HTTP_PORT),
+        tls_alpn=lambda _: (address, tls_port),
     )
     with serving(switches) as ca:
         (home / "transport.pem").write_bytes(ca.transport_root_pem)

@@ -12,13 +12,13 @@ from agent.clock import SystemClock
 from agent.config.challenges import Dns as Table
 from agent.config.challenges import Tsig
 from agent.files import read_secret
-from agent.ports import Presentation
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.errors import (
     DnsLookupError,
     DnsPropagationError,
     DnsUpdateError,
 )
+from tests.fakes.presented import presented
 from tests.parts.dns import DELEGATED, KEY_NAME, Dns, dns_missing, dns_servers
 
 pytestmark = [
@@ -32,8 +32,8 @@ AUTHORIZATION = (
 )
 VALUE = "ZaJgFtIV4WA0t2MzN7kbSk0sfRd2GZjaxRqaSTAK6lI"
 RECORD = "_acme-challenge.web.example"
-CHALLENGE = Presentation("web.example", "token", AUTHORIZATION)
-OTHER = Presentation("web.example", "other", "other.thumbprint")
+CHALLENGE = presented("web.example", "token", AUTHORIZATION)
+OTHER = presented("web.example", "other", "other.thumbprint")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ async def test_a_resumed_order_presents_what_a_crash_left_and_removes_it(
 
 async def test_an_alias_leads_to_the_zone_that_is_written(dns: Dns) -> None:
     """`_acme-challenge` is a CNAME into a zone of its own, found by its SOA."""
-    aliased = Presentation("alias.example", "token", AUTHORIZATION)
+    aliased = presented("alias.example", "token", AUTHORIZATION)
     async with solver(table(dns)).prepare(aliased):
         assert dns.values(f"alias.{DELEGATED}") == [VALUE]
     assert dns.values(f"alias.{DELEGATED}") == []
@@ -121,7 +121,7 @@ async def test_an_alias_leads_to_the_zone_that_is_written(dns: Dns) -> None:
 
 async def test_an_alias_of_itself_ends(dns: Dns) -> None:
     """Aliases are followed for a bounded number of steps."""
-    looped = Presentation("loop.example", "token", AUTHORIZATION)
+    looped = presented("loop.example", "token", AUTHORIZATION)
     with pytest.raises(DnsLookupError, match="alias of more than 8 names"):
         async with solver(table(dns)).prepare(looped):
             pass

@@ -30,6 +30,7 @@ class PebbleOptions:
 
     Attributes:
         http_port: Port that http-01 is validated on; 0 chooses a free one.
+        tls_port: Port that tls-alpn-01 is validated on; 0 chooses a free one.
         nonce_reject: Per cent of good nonces that are refused all the same.
         no_sleep: False lets validation wait a random time of up to 15 seconds.
         authz_reuse: Per cent of valid authorizations that are used again.
@@ -39,6 +40,7 @@ class PebbleOptions:
     """
 
     http_port: int = 0
+    tls_port: int = 0
     nonce_reject: int = 0
     no_sleep: bool = True
     authz_reuse: int = 0
@@ -114,7 +116,7 @@ def pebble(scratch: Path, options: PebbleOptions = DEFAULT) -> Iterator[Pebble]:
         "certificate": str(files.certificate),
         "privateKey": str(files.key),
         "httpPort": http_port,
-        "tlsPort": free_port(),
+        "tlsPort": options.tls_port or free_port(),
         "ocspResponderURL": "",
         "externalAccountBindingRequired": False,
         "certificateValidityPeriod": int(options.validity.total_seconds()),

@@ -155,7 +155,7 @@ def test_an_account_key_is_its_alone() -> None:
 
 def test_every_problem_of_a_stage_is_shown_at_once() -> None:
     """Two wrong values and two broken rules come together."""
-    tree = changed("certificate/amf/names", ["*.example", "192.0.2.1"])
+    tree = changed("certificate/amf/names", ["*.example", "A.example"])
     tree["agent"]["health"] = "x"
     assert len(problems(tree)) == 3
     assert str(ConfigError(["a", "b"])) == "a; b"

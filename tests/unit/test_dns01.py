@@ -14,7 +14,7 @@ import pytest
 from agent.clock import SystemClock
 from agent.config.challenges import Dns, Tsig
 from agent.config.dns import DnsServer, dns_server
-from agent.ports import Presentation, Solver
+from agent.ports import Solver
 from agent.renewal.disposition import TABLE
 from agent.solvers.dns01.lookups import Lookups, NameServer
 from agent.solvers.dns01.propagation import propagated
@@ -27,6 +27,7 @@ from agent.solvers.errors import (
 )
 from tests.fakes.clock import FakeClock
 from tests.fakes.dns import KEY, KEY_NAME, FakeDns, serving
+from tests.fakes.presented import presented
 from tests.unit.test_http01_cancel import CancelledAt, run
 
 AUTHORIZATION = (
@@ -35,7 +36,7 @@ AUTHORIZATION = (
 )
 VALUE = "ZaJgFtIV4WA0t2MzN7kbSk0sfRd2GZjaxRqaSTAK6lI"
 RECORD = "_acme-challenge.amf1.example"
-CHALLENGE = Presentation("amf1.example", "token", AUTHORIZATION)
+CHALLENGE = presented("amf1.example", "token", AUTHORIZATION)
 CHANGE = Change("amf1.example", "example", RECORD, VALUE)
 ZONE: dict[tuple[str, str], list[str]] = {
     ("example", "SOA"): ["ns.example. ops.example. 1 3600 600 86400 60"],
@@ -326,7 +327,7 @@ async def test_many_values_come_and_go_at_once(server: FakeDns) -> None:
     subject = solver(server, propagation="0s")
 
     async def one(number: int) -> None:
-        name = Presentation("amf1.example", "t", f"{number}.thumbprint")
+        name = presented("amf1.example", "t", f"{number}.thumbprint")
         async with subject.prepare(name):
             assert txt_value(f"{number}.thumbprint") in server.values(RECORD)
 

@@ -19,6 +19,7 @@ from agent.solvers.errors import (
     TokenSyntaxError,
 )
 from agent.solvers.http01 import PREFIX, Http01
+from tests.fakes.presented import presented
 
 TOKEN = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
 SECRET = f"{TOKEN}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
@@ -26,7 +27,7 @@ SECRET = f"{TOKEN}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
 
 def presentation(token: str = TOKEN, secret: str = SECRET) -> Presentation:
     """Return a challenge for one name."""
-    return Presentation("amf1.example", token, secret)
+    return presented("amf1.example", token, secret)
 
 
 def anywhere() -> Http01:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent.config.challenges import Listen
-from agent.ports import Presentation
 from agent.solvers.http01 import Http01
+from tests.fakes.presented import presented
 
-CHALLENGE = Presentation("amf1.example", "token", "token.thumbprint")
+CHALLENGE = presented("amf1.example", "token", "token.thumbprint")
 MOST_STEPS = 40
 
 

@@ -142,7 +142,6 @@ async def test_an_authorization_of_a_foreign_name_is_refused(tmp_path: Path) -> 
         (),
         (_challenge("dns-01"),),
         (_challenge("dns-01"), _challenge("quantum-01")),
-        (_challenge(token=None),),
         (_challenge(token=""),),
         (_challenge(token="../../etc/passwd"),),
         (_challenge(token="a b"),),

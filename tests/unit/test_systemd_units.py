@@ -84,6 +84,7 @@ def test_the_units_are_understood(root: Path) -> None:
         [
             *("systemd-analyze", "verify", f"--root={root}", "--recursive-errors=no"),
             *("nfcertd.service", "nfcertd-http01.socket"),
+            "nfcertd-tlsalpn01.socket",
         ],
         capture_output=True,
         text=True,

@@ -112,13 +112,17 @@ class OrderNotFound:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationSeen:
-    """The CA showed an authorization; challenge and token are those we can answer."""
+    """The CA showed an authorization; challenge and token are those we can answer.
+
+    So are the issuers that dns-persist-01 accepts in a record.
+    """
 
     authorization: Authorization
     challenge: str
     token: str
     challenge_status: str
     retry_at: datetime | None = None
+    issuers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

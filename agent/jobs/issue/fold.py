@@ -142,6 +142,7 @@ def _authorization_seen(
                 asked,
                 challenge=seen.challenge,
                 token=seen.token,
+                issuers=seen.issuers,
                 answered=seen.challenge_status != "pending",
             )
             return entered(job, _with(phase, fetched))

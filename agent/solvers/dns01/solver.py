@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 from weakref import WeakValueDictionary
 
+from agent.acme.messages import is_token
 from agent.clock import Clock
 from agent.config.challenges import Dns
 from agent.config.dns import PORT
@@ -23,7 +24,12 @@ from agent.solvers.dns01.lookups import Lookups
 from agent.solvers.dns01.propagation import propagated
 from agent.solvers.dns01.records import Change, Provider, record_name, txt_value
 from agent.solvers.dns01.update import Rfc2136
-from agent.solvers.errors import DnsLookupError, DnsPropagationError, DnsUpdateError
+from agent.solvers.errors import (
+    DnsLookupError,
+    DnsPropagationError,
+    DnsUpdateError,
+    TokenSyntaxError,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -80,7 +86,13 @@ class Dns01:
             DnsUpdateError: The value was not written.
             DnsPropagationError: A server of the zone did not have it in time.
             FileError: The TSIG key cannot be read.
+            TokenSyntaxError: The token is not base64url.
         """
+        if not is_token(presentation.token):
+            raise TokenSyntaxError(
+                f"the challenge for {presentation.name} has a token that is not "
+                "base64url"
+            )
         settings = self._settings()
         if settings is None:
             raise DnsUpdateError("there is no table [dns-01] any more")
@@ -146,7 +158,7 @@ async def _locate(
     presentation: Presentation, settings: Dns, lookups: Lookups
 ) -> Change:
     """Find the name to write to, behind all aliases, and its zone."""
-    record = record_name(presentation.identifier)
+    record = record_name(presentation.name)
     try:
         async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()):
             target = await lookups.target(record)
@@ -156,7 +168,7 @@ async def _locate(
             f"looking for the zone of {record} took too long"
         ) from error
     return Change(
-        domain=presentation.identifier,
+        domain=presentation.name,
         zone=zone.removesuffix("."),
         record=target,
         value=txt_value(presentation.key_authorization),

@@ -1,0 +1,21 @@
+"""All challenge types of this CA, by what its configuration offers."""
+
+import os
+
+from tests.ca.config import Config
+from tests.ca.dns01 import Dns01
+from tests.ca.tlsalpn01 import TlsAlpn01
+from tests.ca.validation import Http01, Validator
+
+
+def make_validators(config: Config) -> dict[str, Validator]:
+    """Return a validator for each type that is offered; http-01 always is."""
+    within = config.validation_timeout
+    found: dict[str, Validator] = {
+        "http-01": Http01(config.resolve, within, os.urandom)
+    }
+    if config.tls_alpn is not None:
+        found["tls-alpn-01"] = TlsAlpn01(config.tls_alpn, within, os.urandom)
+    if config.dns is not None:
+        found["dns-01"] = Dns01(config.dns, within, os.urandom)
+    return found
