@@ -144,6 +144,11 @@ class TestCA:
         """Return how many newOrder requests were answered with an order."""
         return self.log.count("newOrder", status=201)
 
+    @property
+    def busy(self) -> bool:
+        """Tell whether a validation is under way, or a request not answered yet."""
+        return bool(self._tasks) or any(entry.status is None for entry in self.log)
+
     def forget_nonces(self) -> None:
         """Make all nonces that are out worthless."""
         self._rooms.nonces.forget()

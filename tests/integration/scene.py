@@ -311,7 +311,7 @@ def scene(
     (home / "state").mkdir()
     (home / "run").mkdir()
     clock = SharedClock.make(home / "clock", speed)
-    address = _own_address()
+    address = own_address()
     switches = replace(
         config or Config(),
         now=clock,
@@ -330,7 +330,8 @@ def scene(
         )
 
 
-def _own_address() -> str:
+def own_address() -> str:
+    """Return a loopback address that nobody else uses, most likely."""
     low, middle, high = (secrets.randbelow(250) + 1 for _ in range(3))
     return f"127.{low}.{middle}.{high}"
 

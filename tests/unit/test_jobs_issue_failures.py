@@ -8,9 +8,7 @@ from agent.jobs.issue.fold import MAX_LOOKS, fold
 from agent.jobs.issue.steps import next_step
 from agent.jobs.step import Do, Wait
 from agent.records.job import Disposition
-from agent.records.phases import (
-    KeyChosen,
-)
+from agent.records.phases import KeyChosen, KeyMade
 from tests.vectors.answers import EFFECTS, KEY, MINUTE, VIEW, after, failed, shown
 from tests.vectors.records import (
     NOW,
@@ -40,7 +38,8 @@ from tests.vectors.records import (
         ("key-made", "find-order", "acme.not-found", "create-order"),
         ("answering-asked", "answer", "transport", "fetch-authorization"),
         ("answering-asked", "answer", "solver.self-check", "answer"),
-        ("answering-asked", "answer", "acme:malformed", "create-order"),
+        ("answering-asked", "answer", "acme:malformed", "fetch-authorization"),
+        ("answering-asked", "answer", "acme:accountDoesNotExist", "create-order"),
         (
             "answering-answered",
             "fetch-authorization",
@@ -52,11 +51,13 @@ from tests.vectors.records import (
         ("finalizing", "finalize", "token.hung", "finalize"),
         ("finalizing", "finalize", "acme:badCSR", "finalize"),
         ("finalizing", "finalize", "acme:orderNotReady", "fetch-order"),
-        ("finalizing", "finalize", "acme:unauthorized", "create-order"),
+        ("finalizing", "finalize", "acme:unauthorized", "fetch-order"),
         ("processing", "fetch-order", "transport", "fetch-order"),
+        ("processing", "fetch-order", "acme:unauthorized", "fetch-order"),
         ("processing", "fetch-order", "acme.not-found", "create-order"),
         ("downloading", "download", "transport", "download"),
         ("downloading", "download", "acme:serverInternal", "download"),
+        ("downloading", "download", "acme:unauthorized", "download"),
         ("downloading", "download", "pki.chain", "create-order"),
     ],
 )
@@ -73,6 +74,27 @@ def test_a_failure_keeps_what_can_be_continued(
     if kind != "acme:orderNotReady":
         assert job.failures == 1
         assert later > NOW
+
+
+@pytest.mark.parametrize(
+    ("phase", "effect"),
+    [
+        ("answering-asked", "answer"),
+        ("answering-answered", "fetch-authorization"),
+        ("finalizing", "finalize"),
+        ("processing", "fetch-order"),
+        ("downloading", "download"),
+    ],
+)
+def test_a_refusal_is_met_by_one_more_look_and_no_further(
+    phase: str, effect: str
+) -> None:
+    """Refused in the same way again, the order is given up; in another, looked at."""
+    facts = {"failures": 1, "failure": failure("acme:unauthorized")}
+    same = after(PHASES[phase], effect, failed("acme:unauthorized"), **facts)
+    assert isinstance(same.phase, KeyMade)
+    other = after(PHASES[phase], effect, failed("acme:malformed"), **facts)
+    assert other.phase == PHASES[phase]
 
 
 def test_a_key_that_was_never_made_stays_chosen() -> None:

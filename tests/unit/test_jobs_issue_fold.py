@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agent.acme.problem import Problem
 from agent.jobs.issue import effects
-from agent.jobs.issue.fold import MAX_POLLS, fold
+from agent.jobs.issue.fold import MAX_POLLS, POLLS_BEFORE_AGAIN, fold
 from agent.jobs.issue.steps import next_step
 from agent.jobs.step import Do, Wait
 from agent.records.phases import (
@@ -269,3 +269,30 @@ def test_an_answer_is_followed_by_a_wait_when_all_are_answered() -> None:
         job = fold(first, last, effects.Answered(retry_at), VIEW, moment())
         assert job.not_before == NOW + wait
         assert job.polls == 1
+
+
+@pytest.mark.parametrize(
+    ("polls", "challenge", "then"),
+    [
+        (POLLS_BEFORE_AGAIN - 1, "pending", "fetch-authorization"),
+        (POLLS_BEFORE_AGAIN, "pending", "answer"),
+        (POLLS_BEFORE_AGAIN, "processing", "fetch-authorization"),
+        (2 * POLLS_BEFORE_AGAIN, "pending", "answer"),
+    ],
+)
+def test_a_challenge_that_stays_unheard_is_answered_again(
+    polls: int, challenge: str, then: str
+) -> None:
+    """Not soon, since some CAs show it so while they validate; the polls go on."""
+    waiting = answering(authorization(answered=True))
+    effect = effects.FetchAuthorization(authorization(answered=True))
+    before = issue_job(waiting, polls=polls)
+    job = fold(before, effect, shown("pending", challenge), VIEW, moment())
+    step = next_step(job, VIEW, job.not_before or NOW)
+    assert isinstance(step, Do)
+    assert step.effect.name == then
+    assert job.polls == polls + 1
+    if then == "answer":
+        answered = fold(job, step.effect, effects.Answered(), VIEW, moment())
+        assert answered.polls == polls + 2
+        assert answered.not_before == NOW + SECOND

@@ -40,6 +40,9 @@ from agent.renewal import backoff
 
 MAX_LOOKS: Final = 3
 """Failures after which a CA that does not manage to list orders is no longer asked."""
+POLLS_BEFORE_AGAIN: Final = 10
+"""Polls, some three minutes of them, after which a challenge that the CA shows as never
+answered is answered again (RFC 8555 section 8.2)."""
 MAX_POLLS: Final = 3000
 """A little more than a day of them: also an order without an expiry ends."""
 
@@ -55,6 +58,10 @@ _PASSING: Final = frozenset(
     }
 )
 """What says nothing of the order itself; untyped, where its status is passing."""
+_FINAL: Final = frozenset({"invalid", "expired", "deactivated", "revoked"})
+"""States of an authorization that no order recovers from (section 7.1.6)."""
+_ENDING: Final = frozenset({"acme:accountDoesNotExist"})
+"""What ends an order at once: it went with its account."""
 
 
 def fold(  # noqa: PLR0911 -- one arm an outcome
@@ -133,8 +140,8 @@ def _authorization_seen(
     match seen.authorization.status:
         case "valid":
             return _valid(job, phase, replace(asked, valid=True))
-        case "pending" if seen.challenge_status == "invalid":
-            # Others may still be open; this is the one that we can answer.
+        case status if status in _FINAL or seen.challenge_status == "invalid":
+            # Other challenges may still be open; this is the one that we can answer.
             refusal = _refusal(seen.authorization)
             return _over(job, "acme.order-invalid", refusal, view, moment)
         case "pending" if not asked.answered:
@@ -146,11 +153,21 @@ def _authorization_seen(
                 answered=seen.challenge_status != "pending",
             )
             return entered(job, _with(phase, fetched))
-        case "invalid" | "expired" | "deactivated" | "revoked":
-            refusal = _refusal(seen.authorization)
-            return _over(job, "acme.order-invalid", refusal, view, moment)
+        case "pending" if _was_unheard(job, seen):
+            again = entered(job, _with(phase, replace(asked, answered=False)))
+            return replace(again, polls=job.polls + 1)
         case _:
             return _poll(job, phase, seen.retry_at, view, moment)
+
+
+def _was_unheard(job: IssueJob, seen: AuthorizationSeen) -> bool:
+    """Tell whether the CA seems not to know that the challenge was answered.
+
+    Something in between may have said yes in its place. Some CAs show a challenge as
+    pending while they validate it, so this takes its time.
+    """
+    in_vain = job.polls > 0 and job.polls % POLLS_BEFORE_AGAIN == 0
+    return in_vain and seen.challenge_status == "pending"
 
 
 def _valid(job: IssueJob, phase: Answering, now_valid: AuthorizationRecord) -> IssueJob:
@@ -171,7 +188,8 @@ def _answered(
         return after
     asked = None if outcome.retry_at is None else outcome.retry_at - moment.now
     wait = backoff.poll_delay(0, asked)
-    return replace(after, not_before=moment.now + wait, polls=1)
+    # Answered again, the polls go on counting: they have an end.
+    return replace(after, not_before=moment.now + wait, polls=job.polls + 1)
 
 
 def _poll(
@@ -209,13 +227,33 @@ def _failed(
             return replace(_back_off(job, failure, view, moment), intent=effect.name)
         case Finalize(), "acme:orderNotReady":
             return entered(job, Processing(key=effect.key, order=effect.order))
-        case Finalize(), "acme:badCSR":
-            # The order stays ready (7.4); a new one would not change the request.
+        case _ if _continues(failure) or _is_bad_request(effect, failure):
             return _back_off(job, failure, view, moment)
-        case _ if _continues(failure):
-            return _back_off(job, failure, view, moment)
+        case _ if _has_order(job) and _is_first_refusal(job, failure):
+            # Its state is asked first: it may have been taken all the same.
+            return replace(_back_off(job, failure, view, moment), intent=effect.name)
         case _:
             return _order_over(job, failure, view, moment)
+
+
+def _is_bad_request(effect: Effect, failure: Failure) -> bool:
+    """Tell whether the order stays ready (7.4): a new one would change nothing."""
+    return isinstance(effect, Finalize) and failure.kind == "acme:badCSR"
+
+
+def _has_order(job: IssueJob) -> bool:
+    return not isinstance(job.phase, KeyChosen | KeyMade)
+
+
+def _is_first_refusal(job: IssueJob, failure: Failure) -> bool:
+    """Tell whether the order is looked at once more before it is given up.
+
+    A CA, or a server before it, that refuses a request says nothing of the order's
+    state: given up unseen, it would stay open there, or its certificate would be lost.
+    """
+    refused = failure.kind.startswith("acme:") and failure.kind not in _ENDING
+    again = job.failure is not None and job.failure.kind == failure.kind
+    return refused and not again
 
 
 def _is_lost(effect: Effect, failure: Failure) -> bool:
