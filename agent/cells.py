@@ -9,13 +9,24 @@ from collections.abc import Callable, Iterator
 from typing import Final, Generic, Protocol
 
 from agent.errors import AgentError
-from agent.events import Event, narrate, narrate_account, narrate_authority
-from agent.jobs.lifecycle import account_found_running, found_running
+from agent.events import (
+    Event,
+    narrate,
+    narrate_account,
+    narrate_authority,
+    narrate_trust,
+)
+from agent.jobs.lifecycle import (
+    account_found_running,
+    found_running,
+    trust_found_running,
+)
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.codec import R, Record, RecordError
 from agent.records.keys import PinRecord
 from agent.records.others import AccountRecord, TokenRecord
+from agent.records.trust import TrustRecord
 
 Emit = Callable[[Event], None]
 """Takes an event to the log and to whoever else listens; never fails."""
@@ -71,6 +82,7 @@ class Cells:
         self.accounts: dict[str, Cell[AccountRecord]] = {}
         self.tokens: dict[str, Cell[TokenRecord]] = {}
         self.authorities: dict[str, Cell[CaRecord]] = {}
+        self.trusts: dict[str, Cell[TrustRecord]] = {}
         self.quarantined: dict[str, str] = {}
 
     def load(self) -> None:
@@ -91,6 +103,7 @@ class Cells:
                 account_cell = Cell(account, self._store, self._narrate_account)
                 account_cell.change(account_found_running)
                 self.accounts[name] = account_cell
+        self._load_trusts()
         self._load_quiet()
 
     def _load_quiet(self) -> None:
@@ -104,6 +117,14 @@ class Cells:
             if authority is not None:
                 cell = Cell(authority, self._store, self._narrate_authority)
                 self.authorities[name] = cell
+
+    def _load_trusts(self) -> None:
+        for name in self._store.names(TrustRecord):
+            record = self._read(TrustRecord, name)
+            if record is not None:
+                cell = Cell(record, self._store, self._narrate_trust)
+                cell.change(trust_found_running)
+                self.trusts[name] = cell
 
     def certificate(self, name: str) -> Cell[CertificateRecord] | None:
         """Return a certificate's cell, made empty at first; None in quarantine."""
@@ -123,6 +144,20 @@ class Cells:
             record = AccountRecord(name=name, directory=directory)
             self.accounts[name] = Cell(record, self._store, self._narrate_account)
         return self.accounts[name]
+
+    def trust(self, name: str) -> Cell[TrustRecord] | None:
+        """Return a list's cell, made empty at first; None in quarantine."""
+        if f"trust {name}" in self.quarantined:
+            return None
+        if name not in self.trusts:
+            record = TrustRecord(name=name)
+            self.trusts[name] = Cell(record, self._store, self._narrate_trust)
+        return self.trusts[name]
+
+    def roots(self, name: str) -> str:
+        """Return what a list trusts, PEM; empty where it has no version."""
+        cell = self.trusts.get(name)
+        return "" if cell is None else cell.record.bundle
 
     def token(self, name: str) -> Cell[TokenRecord]:
         """Return a token's cell, made empty at first."""
@@ -162,6 +197,10 @@ class Cells:
         for event in narrate(before, after):
             self._emit_event(event)
 
+    def _narrate_trust(self, before: TrustRecord, after: TrustRecord) -> None:
+        for event in narrate_trust(before, after):
+            self._emit_event(event)
+
     def _narrate_account(self, before: AccountRecord, after: AccountRecord) -> None:
         for event in narrate_account(before, after):
             self._emit_event(event)
@@ -176,6 +215,7 @@ _WORDS: Final[dict[type[Record], str]] = {
     AccountRecord: "account",
     TokenRecord: "token",
     CaRecord: "ca",
+    TrustRecord: "trust",
 }
 
 

@@ -12,11 +12,13 @@ from agent.clock import Clock
 from agent.control.verbs import Peer, Request
 from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
+from agent.jobs.trust import accept, hurried
 from agent.keys.store import Keys
 from agent.manager import Manager
 from agent.records.certificate import CertificateRecord, EndpointRecord
 from agent.records.job import Job
 from agent.records.others import AccountRecord
+from agent.records.trust import TrustRecord
 from agent.vitals import Vitals
 
 Answer = dict[str, object]
@@ -79,6 +81,8 @@ class Commands:
         return {"name": name, "done": request.verb}
 
     def _operate(self, verb: str, name: str) -> Answer:
+        if verb.startswith("trust"):
+            return self._lists(verb, name)
         edits: Mapping[str, Callable[[CertificateRecord], CertificateRecord]] = {
             "renew": self._renew,
             "hold": lambda record: replace(record, held=True),
@@ -90,6 +94,29 @@ class Commands:
         self._cell(name).change(edits[verb])
         if verb == "renew":
             self._hurry_account(name)
+        self._manager.touch()
+        return {"name": name, "done": verb}
+
+    def _lists(self, verb: str, name: str) -> Answer:
+        """Show lists; ask a source at once; take what was refused."""
+        if verb == "trust":
+            lists = self._vitals.trust(with_roots=True)
+            return {"lists": msgspec.to_builtins(lists)}
+        cell = self._cells.trusts.get(name)
+        configured = {view.name for view in self._vitals.trust(with_roots=False)}
+        if cell is None or name not in configured:
+            known = ", ".join(sorted(configured)) or "none"
+            raise CommandError(f"there is no list {name[:64]}; known: {known}")
+
+        def edit(record: TrustRecord) -> TrustRecord:
+            if verb == "trust-fetch":
+                return hurried(record)
+            accepted = accept(record)
+            if accepted is None:
+                raise CommandError(f"{name} has refused nothing that can be accepted")
+            return accepted
+
+        cell.change(edit)
         self._manager.touch()
         return {"name": name, "done": verb}
 

@@ -238,6 +238,7 @@ class Daemon:
                 config=lambda: self._loading.config,
                 keys=self._keys,
                 read_secret=self._read_secret,
+                trusted=self._cells.roots,
                 observer=self,
             )
         )

@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agent import systemd
 from agent.client import Observer
 from agent.clock import Clock
 from agent.config.authorities import Ca
 from agent.config.model import Config
+from agent.config.trust import Trust
 from agent.config.units import duration
 from agent.endpoints.probe import Probe
 from agent.endpoints.process import PidfileTarget
@@ -21,6 +23,7 @@ from agent.endpoints.unit import UnitTarget
 from agent.keys.store import Keys
 from agent.ports import Solver
 from agent.publication.directories import Publications
+from agent.publication.roots import Roots
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.http01 import Http01
 from agent.solvers.tlsalpn01.solver import TlsAlpn01
@@ -39,6 +42,7 @@ class Stock:
         config: Returns the configuration in force.
         keys: All key stores.
         read_secret: Resolves a reference of the configuration to a secret.
+        trusted: Returns the roots of a list, PEM; empty where it has no version.
         observer: Hears of every request to a CA.
     """
 
@@ -48,6 +52,7 @@ class Stock:
     config: Callable[[], Config]
     keys: Keys
     read_secret: Callable[[str], bytes]
+    trusted: Callable[[str], str]
     observer: Observer
 
 
@@ -73,6 +78,9 @@ def make_tools(stock: Stock) -> Tools:
         observer=stock.observer,
         read_secret=stock.read_secret,
         connect=_connect,
+        reach=_reach,
+        roots=Roots(stock.state),
+        trusted=stock.trusted,
     )
 
 
@@ -94,3 +102,9 @@ def _connect(table: Ca, roots: str | None) -> HttpsTransport:
     return HttpsTransport(
         Peer(hosts=allowed_hosts(table), roots=roots, timeout=timeout)
     )
+
+
+def _reach(table: Trust, roots: str | None) -> HttpsTransport:
+    host = urlsplit(table.signed or table.est or "").netloc.lower()
+    timeout = duration(table.timeout)
+    return HttpsTransport(Peer(hosts=frozenset({host}), roots=roots, timeout=timeout))

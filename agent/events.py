@@ -18,6 +18,7 @@ from agent.records.certificate import (
 )
 from agent.records.keys import KeyState
 from agent.records.others import AccountRecord
+from agent.records.trust import TrustRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,53 @@ def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Eve
     yield from _endpoints(before, after)
     yield from _keys(before, after)
     yield from _alarms(before, after)
+
+
+def narrate_trust(before: TrustRecord, after: TrustRecord) -> Iterator[Event]:
+    """Yield what happened between two records of a list of trusted roots."""
+    yield from _roots(before, after)
+    name = after.name
+    if after.published != before.published:
+        text = f"version {after.published} with {len(after.roots)} roots is published"
+        yield Event(subject=name, kind="trust.published", text=text)
+    if after.signer != before.signer and before.signer:
+        text = "another key signs the list now"
+        yield Event(subject=name, kind="trust.signer", text=text)
+    failure = after.job.failure if after.job else None
+    known = before.job.failure if before.job else None
+    if failure is not None and failure != known:
+        yield Event(
+            subject=name,
+            kind="trust.failed",
+            text=f"the list was not taken: {failure.message}",
+            fields={"failure": failure.kind},
+            severity=logging.WARNING,
+        )
+    yield from _alarms(before, after)
+
+
+def _roots(before: TrustRecord, after: TrustRecord) -> Iterator[Event]:
+    """Yield which roots came, which began to leave, and which are gone."""
+    old = {root.fingerprint: root for root in before.roots}
+    new = {root.fingerprint: root for root in after.roots}
+    for fingerprint, root in {**old, **new}.items():
+        was, is_now = old.get(fingerprint), new.get(fingerprint)
+        removed = is_now is not None and is_now.removed_at is not None
+        left = was is not None and was.removed_at is not None
+        what = {
+            "trusted": was is None or (left and is_now is not None and not removed),
+            "leaving": removed and not left,
+            "distrusted": is_now is None and fingerprint in after.distrusted,
+            "removed": is_now is None,
+        }
+        kind = next((kind for kind, holds in what.items() if holds), None)
+        if kind is not None:
+            yield Event(
+                subject=after.name,
+                kind=f"root.{kind}",
+                text=f"root {root.subject or fingerprint[:16]} is {kind}",
+                fields={"fingerprint": fingerprint},
+            )
 
 
 def narrate_account(before: AccountRecord, after: AccountRecord) -> Iterator[Event]:
@@ -200,7 +248,9 @@ def _keys(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event
         )
 
 
-def _alarms(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+def _alarms(
+    before: CertificateRecord | TrustRecord, after: CertificateRecord | TrustRecord
+) -> Iterator[Event]:
     for slug, alarm in after.alarms.items():
         if slug not in before.alarms:
             yield Event(

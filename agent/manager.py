@@ -22,6 +22,7 @@ from agent.jobs.context import Context
 from agent.jobs.lifecycle import is_suspect
 from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.step import Moment, Wait
+from agent.lists import ListPerformer, Lists
 from agent.records.certificate import CertificateRecord, Slot, jobs
 from agent.runner import run
 from agent.work import AccountWork, Books, CertificateWork, Performer
@@ -39,6 +40,10 @@ class HungModuleError(AgentError):
     """A PKCS#11 module hangs and work is due: only a new process gets rid of it."""
 
     kind = "token.hung"
+
+
+class EveryPerformer(Performer, ListPerformer, Protocol):
+    """Performs the effects of every kind of subject."""
 
 
 class Housekeeping(Protocol):
@@ -75,7 +80,7 @@ class Manager:
     def __init__(
         self,
         cells: Cells,
-        performer: Performer,
+        performer: EveryPerformer,
         housekeeping: Housekeeping,
         *,
         clock: Clock,
@@ -89,6 +94,7 @@ class Manager:
         self._draws = draws
         self._contexts = Contexts(cells)
         self._admission = Admission(self._is_suspect, self._ca, self._contexts.room)
+        self._lists = Lists(cells, performer)
         self._config = Config()
         self._install = ""
         self._changed = asyncio.Event()
@@ -104,6 +110,7 @@ class Manager:
         self._config = config
         self._install = install
         self._contexts.configure(config, install)
+        self._lists.configure(config.trust)
         self.touch()
 
     @property
@@ -175,12 +182,15 @@ class Manager:
         return wake
 
     def _is_suspect(self, place: Place) -> bool:
+        if place.subject == "trust":
+            return self._lists.is_suspect(place.name)
         if place.subject == "account":
             return is_suspect(self._cells.accounts[place.name].record, place.slot)
         return is_suspect(self._cells.certificates[place.name].record, place.slot)
 
     def _reconcile(self, now: datetime) -> datetime:
-        wake = LATEST
+        # Lists first: what certificates publish depends on them.
+        wake = min(self._lists.reconcile(self.moment), default=LATEST)
         for name in self._config.certificate:
             cell = self._cells.certificate(name)
             if cell is None:
@@ -237,6 +247,8 @@ class Manager:
         return [(urgency.place, until) for urgency, until in found]
 
     def _places(self, now: datetime) -> Iterator[Urgency]:
+        for name, slot in self._lists.due():
+            yield Urgency(calm=False, end=EARLIEST, place=Place("trust", name, slot))
         for name, account in self._cells.accounts.items():
             if account.record.register is not None and name in self._config.account:
                 place = Place("account", name, Slot("register"))
@@ -278,7 +290,9 @@ class Manager:
 
     async def _run(self, place: Place) -> None:
         try:
-            if place.subject == "account":
+            if place.subject == "trust":
+                await run(self._lists.work(place.name, self.moment), self._clock)
+            elif place.subject == "account":
                 await run(self._account_work(place), self._clock)
             else:
                 await run(self._certificate_work(place), self._clock)
@@ -297,6 +311,8 @@ class Manager:
         return self._store_broken_until
 
     def _next(self, place: Place, now: datetime) -> object:
+        if place.subject == "trust":
+            return self._lists.work(place.name, self.moment).next(now)
         if place.subject == "account":
             return self._account_work(place).next(now)
         return self._certificate_work(place).next(now)

@@ -37,7 +37,7 @@ from agent.records.phases import (
     Stage,
 )
 from agent.records.revocation import ReplaceStage, RevocationAsked
-from agent.shapes import CaView, CertificateView, State, StatusView
+from agent.shapes import CaView, CertificateView, State, StatusView, TrustView
 
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of the Prometheus text format."""
@@ -118,6 +118,7 @@ class _Collector:
         yield from _endpoints(self._view.certificates)
         yield from _jobs(self._view.certificates)
         yield from self._others()
+        yield from _lists(self._view.trust)
         yield from self._counted()
 
     def _process(self) -> Iterator[Metric]:
@@ -274,6 +275,51 @@ def _certificates(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
         states.add_metric([one.name], {s.value: s is one.state for s in State})
     yield orders
     yield states
+
+
+_ABOUT_LISTS: Final[
+    Mapping[str, tuple[str, Callable[[TrustView], float | datetime | None]]]
+] = {
+    "nfcertd_trust_version": (
+        "Numbers the sets of roots that were ever trusted.",
+        lambda one: one.version,
+    ),
+    "nfcertd_trust_published": (
+        "Whether consumers read the newest version.",
+        lambda one: one.version == one.published,
+    ),
+    "nfcertd_trust_sequence": (
+        "Number of the signed list in force; 0 for other sources.",
+        lambda one: one.sequence,
+    ),
+    "nfcertd_trust_roots": ("Roots that are trusted.", lambda one: one.count),
+    "nfcertd_trust_pending_removals": (
+        "Roots that are missing from the source, or in their overlap.",
+        lambda one: one.pending,
+    ),
+    "nfcertd_trust_failures": (
+        "Fetches in a row that brought nothing.",
+        lambda one: one.failures,
+    ),
+    "nfcertd_trust_fetched_timestamp_seconds": (
+        "When the source was last heard.",
+        lambda one: one.fetched_at,
+    ),
+    "nfcertd_trust_next_fetch_timestamp_seconds": (
+        "When the source is asked next.",
+        lambda one: one.fetch_at,
+    ),
+    "nfcertd_trust_expires_timestamp_seconds": (
+        "When the signed list in force ends.",
+        lambda one: one.expires,
+    ),
+}
+
+
+def _lists(shown: tuple[TrustView, ...]) -> Iterator[Metric]:
+    for name, (text, value) in _ABOUT_LISTS.items():
+        rows = [((one.name, one.source), value(one)) for one in shown]
+        yield _gauge(name, text, ("trust", "source"), rows)
 
 
 def _endpoints(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:

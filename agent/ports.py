@@ -169,3 +169,18 @@ class Publisher(Protocol):
     async def prune(self, certificate: str, keep: frozenset[int]) -> None:
         """Remove the directories of all publications but these."""
         ...
+
+
+class RootsPublisher(Protocol):
+    """Puts lists of trusted roots where consumers read them; MUST be idempotent."""
+
+    async def publish_roots(self, name: str, version: int, bundle: str) -> None:
+        """Write a version's directory durably and point `live/trust-NAME` at it.
+
+        `bundle` holds the roots, PEM; MUST NOT show a consumer half of a version.
+        """
+        ...
+
+    async def prune_roots(self, name: str, version: int) -> None:
+        """Remove what is older than a version and the one before it."""
+        ...

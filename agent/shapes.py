@@ -135,6 +135,50 @@ class AccountView(View, frozen=True, kw_only=True):
     failure: Failure | None
 
 
+class RootView(View, frozen=True, kw_only=True):
+    """A root of a list.
+
+    Attributes:
+        state: `trusted`, `missing` (fetches begin to lack it), `leaving`, `ended` or
+            `distrusted`.
+        until: When it goes, where that is known.
+    """
+
+    fingerprint: str
+    subject: str
+    state: str
+    since: datetime
+    until: datetime | None
+    not_after: datetime | None
+
+
+class TrustView(View, frozen=True, kw_only=True):
+    """A list of trusted roots.
+
+    Attributes:
+        pending: Roots that are missing or leaving.
+        next: What its job does or waits for.
+        refused: Why the document that was offered last can only be taken by an
+            operator's word.
+    """
+
+    name: str
+    source: str
+    version: int
+    published: int
+    sequence: int
+    count: int
+    pending: int
+    fetched_at: datetime | None
+    fetch_at: datetime | None
+    expires: datetime | None
+    next: str
+    failures: int
+    failure: Failure | None
+    refused: str
+    roots: tuple[RootView, ...] = ()
+
+
 class TokenView(View, frozen=True, kw_only=True):
     """A token as of the last contact with it."""
 
@@ -178,3 +222,4 @@ class StatusView(View, frozen=True, kw_only=True):
     accounts: tuple[AccountView, ...]
     tokens: tuple[TokenView, ...]
     alarms: tuple[AlarmView, ...]
+    trust: tuple[TrustView, ...] = ()

@@ -1,6 +1,6 @@
 """How the daemon fares, for everybody who asks: status, health, readiness, metrics."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,6 +13,7 @@ from agent.counters import Counters
 from agent.health import Verdict
 from agent.jobs.alarms import account_alarms, ca_alarms, token_alarms
 from agent.keys.ports import TokenStatus
+from agent.listviews import trust_view
 from agent.manager import Manager
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
@@ -27,6 +28,7 @@ from agent.shapes import (
     State,
     StatusView,
     TokenView,
+    TrustView,
 )
 from agent.views import (
     account_view,
@@ -97,6 +99,16 @@ class Vitals:
             accounts=self._accounts(),
             tokens=self._token_views(),
             alarms=self._alarms(now),
+            trust=self.trust(with_roots=False),
+        )
+
+    def trust(self, *, with_roots: bool) -> tuple[TrustView, ...]:
+        """Return every configured list of trusted roots."""
+        now, tables = self._clock.now(), self._loading.config.trust
+        return tuple(
+            trust_view(cell.record, tables[name], now, with_roots=with_roots)
+            for name, cell in sorted(self._cells.trusts.items())
+            if name in tables
         )
 
     def keys(self) -> tuple[KeyView, ...]:
@@ -201,20 +213,26 @@ class Vitals:
             for name, status in sorted(self._tokens().items())
         )
 
+    def _alarms_of_certificates(self) -> Iterator[AlarmView]:
+        for name, cell in sorted(self._cells.certificates.items()):
+            if name in self._loading.config.certificate:
+                yield from alarm_views(name, cell.record.alarms)
+
+    def _alarms_of_others(self, now: datetime) -> Iterator[AlarmView]:
+        config, cells = self._loading.config, self._cells
+        for name, account in sorted(cells.accounts.items()):
+            if name in config.account:
+                yield from alarm_views(name, account_alarms(account.record))
+        for name, token in sorted(cells.tokens.items()):
+            if name in config.token:
+                yield from alarm_views(name, token_alarms(token.record, now))
+        for name, trust in sorted(cells.trusts.items()):
+            if name in config.trust:
+                yield from alarm_views(name, trust.record.alarms)
+        yield from self._alarms_of_cas(now)
+
     def _alarms(self, now: datetime) -> tuple[AlarmView, ...]:
-        found = [
-            alarm
-            for name, cell in sorted(self._cells.certificates.items())
-            if name in self._loading.config.certificate
-            for alarm in alarm_views(name, cell.record.alarms)
-        ]
-        for name, account in sorted(self._cells.accounts.items()):
-            if name in self._loading.config.account:
-                found += alarm_views(name, account_alarms(account.record))
-        found += self._alarms_of_cas(now)
-        for name, token in sorted(self._cells.tokens.items()):
-            if name in self._loading.config.token:
-                found += alarm_views(name, token_alarms(token.record, now))
+        found = [*self._alarms_of_certificates(), *self._alarms_of_others(now)]
         for subject, reason in self._cells.quarantined.items():
             found.append(_standing("record-quarantined", subject, reason, now))
         if self._manager.store_failure:

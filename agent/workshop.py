@@ -19,24 +19,28 @@ from agent.clock import Clock
 from agent.config.authorities import Ca
 from agent.config.endpoints import Endpoint
 from agent.config.model import Config
+from agent.config.trust import Trust, list_of
 from agent.errors import AgentError
 from agent.files import read_bounded
-from agent.jobs import certificate, deploy, register, retire, revoke
+from agent.jobs import certificate, deploy, register, retire, revoke, trust
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.references import kept
 from agent.jobs.revoking import account_of
 from agent.jobs.step import Performed
 from agent.pki.chain import parse_anchors
-from agent.ports import Keys, Prober, Publisher, Signaller, Solver
+from agent.ports import Keys, Prober, Publisher, RootsPublisher, Signaller, Solver
 from agent.procedures.account import AccountProcedure
 from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
 from agent.procedures.revocation import RevokeProcedure
+from agent.procedures.trust import TrustProcedure
 from agent.records.certificate import CertificateRecord, Slot
 from agent.records.others import AccountRecord
 from agent.records.phases import Answering
+from agent.records.trust import TrustRecord
 from agent.renewal.disposition import kind_of
+from agent.trust.errors import UnknownError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,9 @@ class Tools:
         observer: Hears of every request to a CA.
         read_secret: Resolves a reference of the configuration to a secret.
         connect: Makes the transport to a CA from its table and its roots' PEM.
+        reach: Makes the transport to the source of a list, likewise.
+        roots: Publishes lists of trusted roots.
+        trusted: Returns the roots of a list, PEM; empty where it has no version.
     """
 
     keys: Keys
@@ -64,6 +71,9 @@ class Tools:
     observer: Observer
     read_secret: Callable[[str], bytes]
     connect: Callable[[Ca, str | None], Transport]
+    reach: Callable[[Trust, str | None], Transport]
+    roots: RootsPublisher
+    trusted: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class _Bench:
     """One CA: its table, its client, its procedures."""
 
     table: Ca
+    roots: str | None
     client: AcmeClient
     issue: IssueProcedure
     account: AccountProcedure
@@ -86,6 +97,7 @@ class Workshop:
         self._config = Config()
         self._benches: dict[str, _Bench] = {}
         self._replaced: list[_Bench] = []
+        self._lists = TrustProcedure(tools.reach, tools.roots, tools.clock)
         self._deploy = DeployProcedure(
             tools.publisher, tools.signaller, tools.prober, tools.clock
         )
@@ -149,6 +161,16 @@ class Workshop:
         bench = await self._bench(table.ca)
         with self._noting(table.ca):
             return await bench.account.perform(effect, record, table)
+
+    async def for_list(
+        self, record: TrustRecord, effect: trust.Effect, table: Trust
+    ) -> trust.Outcome:
+        """Perform an effect of a list's job.
+
+        Raises:
+            AgentError: It failed.
+        """
+        return await self._lists.perform(effect, record, table)
 
     async def settle(self, record: CertificateRecord) -> None:
         """Take down what is presented for a certificate that has moved on."""
@@ -232,22 +254,40 @@ class Workshop:
         return kept(record, context, self._tools.clock.now())
 
     async def _bench(self, name: str) -> _Bench:
-        if name in self._benches:
-            return self._benches[name]
         table = self._config.ca[name]
-        roots = None
-        if table.roots != "system":
-            data = await asyncio.to_thread(read_bounded, Path(table.roots))
-            # Around the certificates stand names, not always in ASCII.
-            roots = data.decode("ascii", "ignore")
+        bench = self._benches.get(name)
+        followed = list_of(table.roots)
+        if followed is not None:
+            roots: str | None = self._followed(followed)
+        elif bench is not None:
+            return bench
+        else:
+            roots = await _read_roots(table)
         if self._config.ca.get(name) != table:
             bench = self._equip(name, table, roots)
             self._replaced.append(bench)
             return bench
+        if name in self._benches and self._benches[name].roots != roots:
+            # Its list has changed; what is under way ends as it began.
+            self._replaced.append(self._benches.pop(name))
         if name not in self._benches:
             # Another job may have been faster while the file was read.
             self._benches[name] = self._equip(name, table, roots)
         return self._benches[name]
+
+    def _followed(self, name: str) -> str:
+        """Return the roots of a list that a CA's table follows.
+
+        Raises:
+            UnknownError: It has none yet.
+        """
+        roots = self._tools.trusted(name)
+        if not roots:
+            raise UnknownError(
+                f"the list {name} that the ca's roots follow has no roots",
+                hint=f"see nfcertd trust for what keeps {name} from being fetched",
+            )
+        return roots
 
     def _equip(self, name: str, table: Ca, roots: str | None) -> _Bench:
         tools = self._tools
@@ -261,6 +301,7 @@ class Workshop:
         )
         return _Bench(
             table,
+            roots,
             client,
             IssueProcedure(client, tools.keys, tools.solvers, tools.clock),
             AccountProcedure(client, tools.keys, tools.read_secret),
@@ -270,9 +311,21 @@ class Workshop:
     async def _anchors(self, table: Ca) -> tuple[x509.Certificate, ...]:
         """Read the anchors at each use: an operator may have replaced the file."""
         path = table.chain_roots or table.roots
+        followed = list_of(path)
+        if followed is not None:
+            return parse_anchors(self._followed(followed).encode("ascii"))
         if path == "system":
             path = "/etc/ssl/certs/ca-certificates.crt"
         return parse_anchors(await asyncio.to_thread(read_bounded, Path(path)))
+
+
+async def _read_roots(table: Ca) -> str | None:
+    """Return the anchors for a CA's TLS; None for the system's store."""
+    if table.roots == "system":
+        return None
+    data = await asyncio.to_thread(read_bounded, Path(table.roots))
+    # Around the certificates stand names, not always in ASCII.
+    return data.decode("ascii", "ignore")
 
 
 def allowed_hosts(table: Ca) -> frozenset[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from agent.cli import lists
 from agent.cli.shapes import (
     AccountShape,
     AlarmShape,
@@ -50,8 +51,12 @@ def status(view: StatusShape, screen: Screen) -> list[str]:
     lines = [*screen.paragraph(_title(view), "", "  ")]
     lines += _configuration(view, screen)
     lines += ["", *_certificates(view, screen)] if view.certificates else []
-    cas = _cas(view.cas, view.now)
-    others = [*_tokens(view.tokens), *cas, *_accounts(view.accounts)]
+    others = [
+        *_tokens(view.tokens),
+        *_cas(view.cas, view.now),
+        *_accounts(view.accounts),
+        *lists.rows(view.trust, view.now),
+    ]
     lines += ["", *screen.table(others)] if others else []
     lines += ["", *_alarms(view, screen)] if view.alarms else []
     return lines
@@ -211,6 +216,7 @@ def plan(view: StatusShape, screen: Screen) -> list[str]:
         ]
         for one in soonest
     ]
+    rows += lists.plan(view.trust, view.now)
     return screen.table([head, *rows]) if rows else ["no certificate is configured"]
 
 

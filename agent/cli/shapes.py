@@ -109,6 +109,41 @@ class TokenShape(Shape, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class RootShape(Shape, frozen=True, kw_only=True):
+    """A root of a list."""
+
+    fingerprint: str = ""
+    subject: str = ""
+    state: str = ""
+    since: datetime = EPOCH
+    until: datetime | None = None
+
+
+class TrustShape(Shape, frozen=True, kw_only=True):
+    """A list of trusted roots."""
+
+    name: str
+    source: str = ""
+    version: int = 0
+    published: int = 0
+    sequence: int = 0
+    count: int = 0
+    pending: int = 0
+    fetched_at: datetime | None = None
+    fetch_at: datetime | None = None
+    expires: datetime | None = None
+    next: str = ""
+    failure: FailureShape | None = None
+    refused: str = ""
+    roots: tuple[RootShape, ...] = ()
+
+
+class TrustsShape(Shape, frozen=True, kw_only=True):
+    """The answer to `trust`."""
+
+    lists: tuple[TrustShape, ...] = ()
+
+
 class AlarmShape(Shape, frozen=True, kw_only=True):
     """An alarm."""
 
@@ -141,6 +176,7 @@ class StatusShape(Shape, frozen=True, kw_only=True):
     accounts: tuple[AccountShape, ...] = ()
     tokens: tuple[TokenShape, ...] = ()
     alarms: tuple[AlarmShape, ...] = ()
+    trust: tuple[TrustShape, ...] = ()
 
 
 class KeyShape(Shape, frozen=True, kw_only=True):

@@ -14,10 +14,10 @@ class Ca(Section, frozen=True, kw_only=True):
 
     Attributes:
         directory: URL of the directory resource; https only.
-        roots: PEM file of the anchors for its TLS and for its certificates, or
-            `system`.
-        chain_roots: PEM file of the anchors that issued chains must end in; default
-            `roots`.
+        roots: PEM file of the anchors for its TLS and for its certificates, `system`,
+            or `trust:NAME`, the list of that name.
+        chain_roots: PEM file of the anchors that issued chains must end in, or
+            `trust:NAME`; default `roots`.
         allowed_hosts: Hosts, beside the directory's, that its URLs may name.
         timeout: Longest time that one request may take.
         trusted_by_peers: The peers of our endpoints trust its anchors, so that it may
@@ -28,8 +28,8 @@ class Ca(Section, frozen=True, kw_only=True):
     """
 
     directory: Annotated[str, msgspec.Meta(pattern="^https://")]
-    roots: Annotated[str, msgspec.Meta(pattern="^(/.+|system)$")]
-    chain_roots: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    roots: Annotated[str, msgspec.Meta(pattern="^(/.+|system|trust:.+)$")]
+    chain_roots: Annotated[str, msgspec.Meta(pattern="^(/|trust:.)")] | None = None
     allowed_hosts: tuple[str, ...] = ()
     timeout: Duration = "30s"
     trusted_by_peers: bool = False

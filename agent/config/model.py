@@ -13,6 +13,7 @@ from agent.config.challenges import Challenge, Dns, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
 from agent.config.section import Section
 from agent.config.tokens import Key, Token
+from agent.config.trust import Trust
 from agent.config.units import Duration, Name
 
 
@@ -84,4 +85,5 @@ class Config(Section, frozen=True, kw_only=True):
     token: dict[Name, Token] = msgspec.field(default_factory=dict)
     ca: dict[Name, Ca] = msgspec.field(default_factory=dict)
     account: dict[Name, Account] = msgspec.field(default_factory=dict)
+    trust: dict[Name, Trust] = msgspec.field(default_factory=dict)
     certificate: dict[Name, Certificate] = msgspec.field(default_factory=dict)

@@ -13,6 +13,7 @@ from agent.config.errors import ConfigError
 from agent.config.model import Certificate, Config
 from agent.config.section import Section
 from agent.config.tokens import Token
+from agent.config.trust import Trust
 from agent.config.units import NAME_PATTERN
 from agent.config.unknown import unknown_keys
 
@@ -21,6 +22,7 @@ TABLES: Final[Mapping[str, type[Section]]] = {
     "token": Token,
     "ca": Ca,
     "account": Account,
+    "trust": Trust,
     "certificate": Certificate,
 }
 

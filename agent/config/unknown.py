@@ -9,7 +9,6 @@ import msgspec
 RESERVED: Final = frozenset(
     {
         "nf",
-        "trust",
         "probe",
         "hook",
         "certificate.*.nf",

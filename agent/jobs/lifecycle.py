@@ -8,6 +8,7 @@ from agent.jobs.envelope import begun, crashed, interrupted
 from agent.records.certificate import CertificateRecord, Slot, jobs
 from agent.records.job import Job
 from agent.records.others import AccountRecord
+from agent.records.trust import TrustRecord
 
 P = TypeVar("P")
 REGISTER = Slot("register")
@@ -48,6 +49,13 @@ def account_found_running(record: AccountRecord) -> AccountRecord:
     if record.register is None or not record.register.running:
         return record
     return replace(record, register=crashed(record.register))
+
+
+def trust_found_running(record: TrustRecord) -> TrustRecord:
+    """Return the list at a start of the process: a running job has crashed."""
+    if record.job is None or not record.job.running:
+        return record
+    return replace(record, job=crashed(record.job))
 
 
 def is_suspect(record: CertificateRecord | AccountRecord, slot: Slot) -> bool:

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from agent.acme.messages import Order
 from agent.clock import Clock
-from agent.jobs import certificate, deploy, register
+from agent.config.trust import Trust
+from agent.jobs import certificate, deploy, register, trust
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.step import Performed
@@ -13,7 +14,9 @@ from agent.pki.chain import CheckedChain
 from agent.records.certificate import CertificateRecord, Slot
 from agent.records.codec import R, Record, decode, encode
 from agent.records.others import AccountRecord
+from agent.records.trust import TrustRecord
 from agent.store import StoreError
+from agent.trust.roots import Document
 from tests.fakes.subjects import ISSUER, LEAF, LIFE
 
 Place = tuple[type[Record], str]
@@ -71,6 +74,7 @@ class ScriptedPerformer:
         trouble: Asked before every effect.
         settled: Names of the certificates that were settled.
         life: How long certificates live.
+        offers: What the sources of lists offer.
     """
 
     def __init__(self, clock: Clock, trouble: Trouble = no_trouble) -> None:
@@ -81,6 +85,7 @@ class ScriptedPerformer:
         self.trouble = trouble
         self.settled: list[str] = []
         self.life: timedelta = LIFE
+        self.offers: dict[str, Document] = {}
 
     def effects(self, subject: str) -> list[str]:
         """Return the effects of one subject."""
@@ -120,6 +125,16 @@ class ScriptedPerformer:
         if isinstance(effect, register.MakeAccountKey):
             return register.AccountKeyExists(effect.key.id.encode(), "")
         return register.Registered(f"{record.directory}/account", "")
+
+    async def for_list(
+        self, record: TrustRecord, effect: trust.Effect, table: Trust
+    ) -> trust.Outcome:
+        """Perform an effect of a list of trusted roots."""
+        del table
+        await self._begin(record.name, effect.name)
+        if isinstance(effect, trust.Fetch):
+            return trust.Fetched(self.offers[record.name])
+        return Performed()
 
     async def settle(self, record: CertificateRecord) -> None:
         """Note that nothing is kept for a certificate."""

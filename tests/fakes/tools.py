@@ -111,6 +111,15 @@ class Hands:
         """Prune."""
         self.done.append(f"prune {certificate} {sorted(keep)}")
 
+    async def publish_roots(self, name: str, version: int, bundle: str) -> None:
+        """Publish a list."""
+        del bundle
+        self.done.append(f"publish list {name} {version}")
+
+    async def prune_roots(self, name: str, version: int) -> None:
+        """Prune a list."""
+        self.done.append(f"prune list {name} {version}")
+
     async def tell(self, reload: Reload) -> None:
         """Tell."""
         self.done.append(f"tell {reload.unit}")

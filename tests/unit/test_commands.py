@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from agent.cells import Cells
 from agent.commands import Commands
+from agent.config.trust import Trust
 from agent.control.verbs import RESERVED, VERBS, Argument, Peer, Request
 from agent.demands import CommandError
 from agent.errors import AgentError
@@ -20,6 +22,8 @@ from agent.records.certificate import (
 )
 from agent.records.job import Disposition, Failure
 from agent.records.phases import KeyMade
+from agent.records.trust import RefusedDocument
+from agent.shapes import TrustView
 from agent.store import StoreError
 from agent.vitals import Loading, Vitals
 from tests.fakes.clock import START, FakeClock
@@ -87,10 +91,11 @@ class Office:
         )
         table = config("web")
         self.manager.configure(table, "0" * 16)
+        self._loading = Loading(config=table, loaded_at=START)
         vitals = Vitals(
             self.cells,
             self.manager,
-            Loading(config=table, loaded_at=START),
+            self._loading,
             clock=self.clock,
             tokens=dict,
             install="0" * 16,
@@ -105,6 +110,13 @@ class Office:
             clock=self.clock,
             reload=self._reload,
         )
+
+    def follow(self, name: str) -> None:
+        """Configure a list, and give it its record."""
+        table = replace(self._loading.config, trust={name: Trust(file="/roots.pem")})
+        self._loading.config = table
+        self.manager.configure(table, "0" * 16)
+        self.cells.trust(name)
 
     def _reload(self) -> tuple[str, ...]:
         self.reloads += 1
@@ -318,3 +330,22 @@ async def test_a_refused_reload_lists_every_problem() -> None:
     office.problems = ("certificate.a: no", "ca.b: no")
     with pytest.raises(CommandError, match=r"certificate\.a: no; ca\.b: no"):
         await office.ask("reload")
+
+
+async def test_lists_are_shown_fetched_and_accepted() -> None:
+    """Nothing is accepted that was not refused, and no list is made up."""
+    office = Office()
+    with pytest.raises(CommandError, match="there is no list ours; known: none"):
+        await office.ask("trust-fetch", name="ours")
+    refused = RefusedDocument(digest="a" * 64, reason="nothing left", at=START)
+    office.follow("ours")
+    assert await office.ask("trust-fetch", name="ours")
+    with pytest.raises(CommandError, match="refused nothing"):
+        await office.ask("trust-accept", name="ours")
+    cell = office.cells.trusts["ours"]
+    cell.change(lambda record: replace(record, refused=refused))
+    await office.ask("trust-accept", name="ours")
+    assert cell.record.accepted == "a" * 64
+    answer = await office.ask("trust")
+    [shown] = msgspec.convert(answer["lists"], list[TrustView])
+    assert (shown.name, shown.refused) == ("ours", "nothing left")

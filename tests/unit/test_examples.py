@@ -111,7 +111,7 @@ def _type(kind: object) -> Info:
 def _settings(tree: object, path: str) -> Iterator[tuple[str, object]]:
     """Yield each setting of a TOML tree, operator's names and indices as a star."""
     if isinstance(tree, dict):
-        named = path in {"token", "ca", "account", "certificate"}
+        named = path in {"token", "ca", "account", "trust", "certificate"}
         for key, value in tree.items():
             step = "*" if named else str(key)
             yield from _settings(value, f"{path}.{step}" if path else step)

@@ -27,6 +27,7 @@ from agent.records.phases import (
     OrderRecord,
 )
 from agent.transport import HttpsTransport, Peer, TransportError
+from agent.trust.errors import UnknownError
 from agent.workshop import Tools, Workshop, allowed_hosts
 from tests.ca.transport import make_transport
 from tests.fakes.clock import START, FakeClock
@@ -49,6 +50,7 @@ class Shop:
     Attributes:
         hands: Who performs.
         lines: Every transport that was made.
+        lists: What lists trust.
         workshop: The workshop.
     """
 
@@ -56,6 +58,7 @@ class Shop:
         """Configure it."""
         self.hands = Hands()
         self.lines: list[Line] = []
+        self.lists: dict[str, str] = {}
         hands = self.hands
         self.workshop = Workshop(
             Tools(
@@ -68,6 +71,9 @@ class Shop:
                 observer=hands,
                 read_secret=lambda _: b"",
                 connect=self._connect,
+                reach=lambda table, roots: pytest.fail(f"{table} {roots}"),
+                roots=hands,
+                trusted=lambda name: self.lists.get(name, ""),
             )
         )
         self.workshop.configure(of)
@@ -303,3 +309,18 @@ def test_the_host_of_the_directory_may_be_asked(
     """And those that the operator listed."""
     ca = Ca(directory=directory, roots="system", allowed_hosts=listed)
     assert allowed_hosts(ca) == allowed
+
+
+async def test_a_ca_whose_roots_follow_a_list_is_reached_with_the_newest() -> None:
+    """A client is made anew when the list has changed, and kept while it has not."""
+    of = config("web")
+    shop = Shop(replace(of, ca={"test": replace(of.ca["test"], roots="trust:ours")}))
+    with pytest.raises(UnknownError, match="the list ours"):
+        await shop.answer(answering())
+    assert shop.lines == []
+    for roots in ("one", "one", "one and two"):
+        shop.lists["ours"] = roots
+        await shop.answer(answering())
+    assert [line.roots for line in shop.lines] == ["one", "one and two"]
+    await shop.workshop.rest()
+    assert [line.rested for line in shop.lines] == [1, 1]
