@@ -4,15 +4,20 @@ It knows which CA a certificate is ordered from: the choice that its record hold
 the first CA of its list. It decides nothing.
 """
 
+from datetime import datetime
+
 from agent.cells import Cell, Cells
 from agent.config.lookup import account_of, cas_of, trusted_by_peers
 from agent.config.model import Certificate, Config
+from agent.config.trust import list_of
 from agent.jobs.context import Authority, Context, chosen_of
 from agent.notes import CaNotes
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.others import AccountRecord
+from agent.records.trust import ListedRoots
 from agent.renewal.breaker import OPEN_AFTER, Standing, of_directory, standing
+from agent.trust.merge import leaving
 
 
 class Contexts:
@@ -54,6 +59,8 @@ class Contexts:
             never_destroy=token is not None and token.destroy == "never",
             standing=chosen.standing,
             authorities=listed if len(listed) > 1 else (),
+            trust=self._trust(table),
+            leaving=self._leaving(table, chosen.ca),
         )
 
     def accounts(self, name: str) -> tuple[str, ...]:
@@ -102,6 +109,27 @@ class Contexts:
         table, cell = self._config.ca[ca], self.authority(ca)
         down = cell is not None and cell.record.failures >= OPEN_AFTER
         return 1 if down else table.concurrency
+
+    def _trust(self, table: Certificate) -> tuple[ListedRoots, ...]:
+        found = (self._cells.trusts.get(name) for name in table.trust)
+        return tuple(
+            ListedRoots(
+                name=cell.record.name,
+                version=cell.record.version,
+                roots=cell.record.bundle,
+            )
+            for cell in found
+            if cell is not None and cell.record.roots
+        )
+
+    def _leaving(self, table: Certificate, ca: str) -> dict[str, datetime]:
+        """Return what the lists let go that our issuer's anchor may stand in."""
+        followed = list_of(self._config.ca[ca].chain_roots or self._config.ca[ca].roots)
+        cells = (self._cells.trusts.get(n) for n in (*table.trust, followed or ""))
+        gone: dict[str, datetime] = {}
+        for cell in cells:
+            gone |= {} if cell is None else leaving(cell.record)
+        return gone
 
     def _authority(self, table: Certificate, ca: str) -> Authority:
         account = account_of(self._config, table, ca)

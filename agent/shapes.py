@@ -103,6 +103,7 @@ class CertificateView(View, frozen=True, kw_only=True):
     jobs: tuple[JobView, ...]
     plan: PlanView
     held: bool
+    trust: Mapping[str, int] = {}
     revoked: str = ""
 
 

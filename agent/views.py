@@ -93,8 +93,15 @@ def certificate_view(
         jobs=_jobs(record, context, now),
         plan=_plan(record, context, now),
         held=record.held,
+        trust=_trust(record),
         revoked="" if revocation is None else revocation.reason,
     )
+
+
+def _trust(record: CertificateRecord) -> dict[str, int]:
+    """Return the version of each list in the newest publication."""
+    newest = record.publications[-1:]
+    return {part.name: part.version for p in newest for part in p.trust}
 
 
 def _endpoints(

@@ -7,6 +7,7 @@ from agent.config.authorities import Account, Ca
 from agent.config.challenges import PROVES
 from agent.config.dns import dns_problems
 from agent.config.endpoint_rules import endpoint_problems
+from agent.config.list_rules import list_problems
 from agent.config.lookup import accounts_at, cas_of, named_accounts, server_name
 from agent.config.model import Certificate, Config
 from agent.config.names import name_problems
@@ -17,7 +18,6 @@ from agent.config.rules import (
     positive,
 )
 from agent.config.tokens import Key, Token
-from agent.config.trust import list_of, trust_problems
 from agent.pki.uri import UriError, object_uri, token_uri
 from agent.records.keys import FILE_STORE
 
@@ -39,7 +39,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield from _authority(f"ca.{name}", ca)
     for name, account in config.account.items():
         yield from _account(config, f"account.{name}", account)
-    yield from _lists(config)
+    yield from list_problems(config)
     for name, certificate in config.certificate.items():
         yield from _certificate(config, f"certificate.{name}", certificate)
     yield from _adopted_twice(config)
@@ -69,18 +69,6 @@ def _authority(path: str, ca: Ca) -> Iterator[str]:
     yield from positive(f"{path}.timeout", ca.timeout)
     if not re.match(r"https://[^\s/?#@]+", ca.directory):
         yield f"{path}.directory: names no host"
-
-
-def _lists(config: Config) -> Iterator[str]:
-    for name, trust in config.trust.items():
-        yield from trust_problems(f"trust.{name}", trust)
-        if f"trust-{name}" in config.certificate:
-            yield f"certificate.trust-{name}: this name is taken by trust.{name}"
-    for name, ca in config.ca.items():
-        for field in ("roots", "chain_roots"):
-            followed = list_of(getattr(ca, field))
-            if followed is not None:
-                yield from known(f"ca.{name}.{field}", followed, config.trust)
 
 
 def _account(config: Config, path: str, account: Account) -> Iterator[str]:

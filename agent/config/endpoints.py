@@ -57,6 +57,8 @@ class Endpoint(Section, frozen=True, kw_only=True):
         verify: How it proves what it serves; None where nothing can be asked.
         key_reference: How the endpoint's configuration refers to the key.
         template: Which snippet is written for it.
+        verify_peers: The snippet demands certificates of its peers, from the
+            certificate's lists of trusted roots.
         pin_source: RFC 7512 pin-source in the snippet's key URI, the endpoint's own.
     """
 
@@ -65,4 +67,5 @@ class Endpoint(Section, frozen=True, kw_only=True):
     verify: Verify | None = None
     key_reference: Literal["snippet", "pem-path", "fixed-uri"] = "snippet"
     template: Literal["nginx", "nginx-engine", "nginx-store"] = "nginx"
+    verify_peers: bool = False
     pin_source: Annotated[str, msgspec.Meta(pattern=r"^(file:)?/")] | None = None

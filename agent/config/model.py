@@ -51,6 +51,7 @@ class Certificate(Section, frozen=True, kw_only=True):
         key: Where its keys are made.
         challenge: How control of the names is proven.
         endpoint: Who uses it.
+        trust: Names of `[trust.NAME]`, the lists that its peers' roots are in.
         deploy: `manual` waits for `nfcertd release NAME` before an endpoint is told.
         grace: How long an unused key is kept before it is destroyed.
         renew_at: Fraction of the lifetime after which it is renewed.
@@ -66,6 +67,7 @@ class Certificate(Section, frozen=True, kw_only=True):
     )
     challenge: Challenge = "http-01"
     endpoint: tuple[Endpoint, ...] = ()
+    trust: Annotated[tuple[Name, ...], msgspec.Meta(max_length=4)] = ()
     deploy: Literal["auto", "manual"] = "auto"
     grace: Duration = "24h"
     renew_at: Annotated[float, msgspec.Meta(ge=0.1, le=0.95)] | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agent.acme.identifiers import Identifier, identifiers
 from agent.config.endpoints import Endpoint
@@ -10,6 +10,7 @@ from agent.config.model import Certificate
 from agent.config.units import duration
 from agent.records.certificate import Choice, Wanted
 from agent.records.others import AccountRecord
+from agent.records.trust import ListedRoots
 from agent.renewal.breaker import UNKNOWN, Standing
 
 
@@ -46,6 +47,9 @@ class Context:
         never_destroy: Its token's keys are destroyed by the HSM's operator only.
         standing: Whether that CA may be asked.
         authorities: Every CA of the list, in its order; empty where there is no choice.
+        trust: What its lists of trusted roots trust now; a list without a version is
+            not among them.
+        leaving: Roots that its lists, or those of its CA, let go; since when.
     """
 
     config: Certificate
@@ -57,6 +61,8 @@ class Context:
     never_destroy: bool = False
     standing: Standing = UNKNOWN
     authorities: tuple[Authority, ...] = ()
+    trust: tuple[ListedRoots, ...] = ()
+    leaving: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -76,7 +82,7 @@ class Context:
     @property
     def look(self) -> str:
         """Return what decides the files of a publication beside its issuance."""
-        snippets = [(e.name, e.template, e.pin_source or "") for e in self.endpoints]
+        snippets = [(e.name, _template(e), e.pin_source or "") for e in self.endpoints]
         rights = (self.config.group or "", *self.config.readers)
         return " ".join([*(part for s in sorted(snippets) for part in s), *rights])
 
@@ -93,6 +99,10 @@ class Context:
     def endpoint(self, name: str) -> Endpoint | None:
         """Return an endpoint by name; None where it was removed."""
         return next((e for e in self.endpoints if e.name == name), None)
+
+
+def _template(endpoint: Endpoint) -> str:
+    return f"{endpoint.template}{' verify-peers' if endpoint.verify_peers else ''}"
 
 
 def chosen_of(listed: tuple[Authority, ...], choice: Choice | None) -> Authority:

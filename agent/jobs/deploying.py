@@ -11,6 +11,7 @@ from agent.jobs import deploy
 from agent.jobs.context import Context
 from agent.jobs.references import kept
 from agent.jobs.step import Moment, Performed
+from agent.jobs.trusting import untrusting
 from agent.records.certificate import CertificateRecord, DeployJob, EndpointRecord
 from agent.records.keys import KeyState
 from agent.records.phases import Stage
@@ -31,6 +32,7 @@ def view_of(
         gate = "held by an operator"
     elif context.config.deploy == "manual" and record.released < job.phase.publication:
         gate = "waits for an operator's release"
+    gate = gate or untrusting(record, context, endpoint, job.phase.publication)
     return deploy.View(
         told=endpoint is not None and endpoint.reload is not None,
         watched=endpoint is not None and endpoint.verify is not None,

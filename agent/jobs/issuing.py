@@ -14,6 +14,7 @@ from agent.jobs.issue import effects as issue
 from agent.jobs.issue import steps
 from agent.jobs.issue.fold import fold as fold_job
 from agent.jobs.step import Do, Moment, Wait
+from agent.jobs.trusting import trust_of
 from agent.pki.chain import CheckedChain
 from agent.records.certificate import (
     CertificateRecord,
@@ -130,26 +131,14 @@ def _issued(
 ) -> CertificateRecord:
     """Turn a checked chain into an issuance, its publication and its deployments."""
     key = record.key(job.phase.key)
-    order = getattr(job.phase, "order", None)
-    wanted = record.wanted or context.wanted
-    issuance = Issuance(
-        fingerprint=chain.fingerprint,
-        serial=chain.serial,
-        names=chain.names,
-        ca=wanted.ca,
-        directory=wanted.directory,
-        key=key.id,
-        order=order.url if order else "",
-        account=wanted.account,
-        not_before=chain.not_before,
-        not_after=chain.not_after,
-        issued_at=moment.now,
-        draw=moment.draw,
-        chain=chain.pem,
-    )
+    issuance = _issuance(record, job, chain, context, moment)
     number = record.publication_count + 1
     publication = Publication(
-        number=number, issuance=issuance, key=key, look=context.look
+        number=number,
+        issuance=issuance,
+        key=key,
+        look=context.look,
+        trust=trust_of(record, context),
     )
     return replace(
         record,
@@ -160,6 +149,33 @@ def _issued(
         parked={},
         publications=(*record.publications, publication),
         publication_count=number,
+    )
+
+
+def _issuance(
+    record: CertificateRecord,
+    job: IssueJob,
+    chain: CheckedChain,
+    context: Context,
+    moment: Moment,
+) -> Issuance:
+    order = getattr(job.phase, "order", None)
+    wanted = record.wanted or context.wanted
+    return Issuance(
+        fingerprint=chain.fingerprint,
+        serial=chain.serial,
+        names=chain.names,
+        ca=wanted.ca,
+        directory=wanted.directory,
+        key=job.phase.key,
+        order=order.url if order else "",
+        account=wanted.account,
+        not_before=chain.not_before,
+        not_after=chain.not_after,
+        issued_at=moment.now,
+        draw=moment.draw,
+        chain=chain.pem,
+        anchor=chain.anchor,
     )
 
 

@@ -18,6 +18,7 @@ from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
 from agent.jobs.retire import begin as begin_retirement
 from agent.jobs.step import Moment
+from agent.jobs.trusting import anchor_leaves, trust_of
 from agent.pki.uri import parse as parse_uri
 from agent.records.certificate import (
     CertificateRecord,
@@ -74,7 +75,7 @@ def reason_to_issue(
         return "there is no certificate yet"
     if record.renew_asked is not None:
         return "an operator asked for it"
-    doomed = _doomed(record, current)
+    doomed = _doomed(record, current) or anchor_leaves(current, context)
     if doomed:
         return doomed
     due = plan(current, context.config.renew_at)
@@ -240,15 +241,18 @@ def _forget(record: CertificateRecord, moment: Moment) -> CertificateRecord:
 
 
 def _publish(record: CertificateRecord, context: Context) -> CertificateRecord:
-    """Publish the same issuance again where its snippets or rights changed.
+    """Publish the same issuance again where its snippets, rights or trust changed.
 
     The snippet is part of the publication: a directory never changes once it has a
     name, so that an endpoint cannot read half of one and half of the other.
     """
-    if not record.publications or record.publications[-1].look == context.look:
+    if not record.publications:
+        return record
+    newest, trust = record.publications[-1], trust_of(record, context)
+    if (newest.look, newest.trust) == (context.look, trust):
         return record
     number = record.publication_count + 1
-    again = replace(record.publications[-1], number=number, look=context.look)
+    again = replace(newest, number=number, look=context.look, trust=trust)
     return replace(
         record,
         publications=(*record.publications, again),

@@ -69,6 +69,7 @@ class CheckedChain(NamedTuple):
         serial: The leaf's serial number, lower-case hexadecimal.
         not_before: When the leaf begins.
         not_after: The earliest end in the chain, anchor included: what counts.
+        anchor: SHA-256 of the anchor's DER, lower-case hexadecimal.
     """
 
     names: tuple[str, ...]
@@ -77,6 +78,7 @@ class CheckedChain(NamedTuple):
     serial: str
     not_before: datetime
     not_after: datetime
+    anchor: str = ""
 
 
 def parse_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -170,6 +172,7 @@ def _check(
         serial=f"{leaf.serial_number:x}",
         not_before=leaf.not_valid_before_utc,
         not_after=min(c.not_valid_after_utc for c in (*path, anchor)),
+        anchor=fingerprint(anchor),
     )
 
 

@@ -26,12 +26,11 @@ from agent.files import describe, sync_directory, write_durable
 from agent.pki.uri import key_uri, provider_pem
 from agent.publication import acl
 from agent.publication.snippets import snippet
+from agent.publication.trees import DIRECTORY, PUBLIC, write_roots
 from agent.records.certificate import Publication
 from agent.records.keys import FILE_STORE, KeyRecord
 
-PUBLIC: Final = 0o644
 SECRET: Final = 0o640
-DIRECTORY: Final = 0o755
 MANIFEST: Final = "manifest.json"
 
 PrivatePem = Callable[[KeyRecord], bytes]
@@ -55,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     not_before: str
     not_after: str
     key: str
+    trust: dict[str, int] = {}
 
 
 def link_name(certificate: str, endpoint: str) -> str:
@@ -159,6 +159,8 @@ class Publications:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(mode=DIRECTORY)
         temporary.chmod(DIRECTORY)
+        if publication.trust:
+            write_roots(temporary, "".join(part.roots for part in publication.trust))
         for name, data, mode in self._files(certificate, publication, config):
             write_durable(temporary / name, data, mode)
             if mode == SECRET:
@@ -207,7 +209,10 @@ class Publications:
         for endpoint in config.endpoint or (Endpoint(),):
             uri = "" if key.store == FILE_STORE else self._uri(key, endpoint.pin_source)
             name = link_name("nginx", endpoint.name)
-            yield f"{name}.conf", snippet(endpoint.template, final, uri), PUBLIC
+            # Peers cannot be verified with no root; the deployment waits for some.
+            verify = endpoint.verify_peers and bool(publication.trust)
+            text = snippet(endpoint.template, final, uri, verify_peers=verify)
+            yield f"{name}.conf", text, PUBLIC
         yield MANIFEST, _manifest(certificate, publication), PUBLIC
 
     def _key_pem(self, key: KeyRecord) -> bytes:
@@ -249,5 +254,6 @@ def _manifest(certificate: str, publication: Publication) -> bytes:
         not_before=issuance.not_before.isoformat(),
         not_after=issuance.not_after.isoformat(),
         key=publication.key.label,
+        trust={part.name: part.version for part in publication.trust},
     )
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

@@ -10,29 +10,13 @@ It knows files and names. It does not know why a root is trusted.
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.files import describe, sync_directory, write_durable
-from agent.publication.directories import (
-    DIRECTORY,
-    MANIFEST,
-    PUBLIC,
-    PublicationError,
-)
-from agent.trust.names import hashed_names
-
-BUNDLE: Final = "trust.pem"
-"""Every root, PEM; what nginx calls `ssl_client_certificate`."""
-
-HASHED: Final = "trust"
-"""A directory with a file for each root, named as OpenSSL's `-CApath` wants it."""
+from agent.publication.directories import MANIFEST, PublicationError
+from agent.publication.trees import DIRECTORY, PUBLIC, fingerprints, write_roots
 
 
 class RootsManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,17 +25,6 @@ class RootsManifest(msgspec.Struct, frozen=True, kw_only=True):
     trust: str
     version: int
     roots: tuple[str, ...]
-
-
-def root_files(bundle: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the bundle and the files of the hashed directory by their names.
-
-    A root that stands in several lists is written once.
-    """
-    roots = _certificates(bundle)
-    yield BUNDLE, b"".join(map(_pem, roots))
-    for name, root in hashed_names(roots).items():
-        yield f"{HASHED}/{name}", _pem(root)
 
 
 class Roots:
@@ -98,7 +71,9 @@ class Roots:
         if not (final / MANIFEST).exists():
             temporary = parent / f".{version}.tmp"
             shutil.rmtree(temporary, ignore_errors=True)
-            write_tree(temporary, root_files(bundle))
+            temporary.mkdir(mode=DIRECTORY)
+            temporary.chmod(DIRECTORY)
+            write_roots(temporary, bundle)
             write_durable(
                 temporary / MANIFEST, _manifest(name, version, bundle), PUBLIC
             )
@@ -122,36 +97,6 @@ class Roots:
                 shutil.rmtree(path)
 
 
-def write_tree(directory: Path, files: Iterator[tuple[str, bytes]]) -> None:
-    """Write public files durably into a directory that is made, with its `trust/`.
-
-    Raises:
-        OSError: The caller maps it, because it knows what the files are.
-    """
-    hashed = directory / HASHED
-    for made in (directory, hashed):
-        made.mkdir(mode=DIRECTORY, exist_ok=True)
-        made.chmod(DIRECTORY)
-    for name, data in files:
-        write_durable(directory / name, data, PUBLIC)
-    sync_directory(hashed)
-
-
-def _certificates(bundle: str) -> list[x509.Certificate]:
-    """Return what the core has read before, each certificate once."""
-    if not bundle:
-        return []
-    found = x509.load_pem_x509_certificates(bundle.encode("ascii"))
-    return list(dict.fromkeys(found))
-
-
 def _manifest(name: str, version: int, bundle: str) -> bytes:
-    roots = tuple(
-        root.fingerprint(hashes.SHA256()).hex() for root in _certificates(bundle)
-    )
-    manifest = RootsManifest(trust=name, version=version, roots=roots)
+    manifest = RootsManifest(trust=name, version=version, roots=fingerprints(bundle))
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
-
-
-def _pem(root: x509.Certificate) -> bytes:
-    return root.public_bytes(Encoding.PEM)

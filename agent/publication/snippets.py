@@ -21,7 +21,9 @@ class SnippetError(AgentError):
     kind = "publication"
 
 
-def snippet(template: Template, directory: Path, uri: str) -> bytes:
+def snippet(
+    template: Template, directory: Path, uri: str, *, verify_peers: bool = False
+) -> bytes:
     """Return what an endpoint includes: absolute paths and the key's own id.
 
     One file is read by one open: certificate and key of one publication cannot be
@@ -31,6 +33,7 @@ def snippet(template: Template, directory: Path, uri: str) -> bytes:
         template: For which server, and how it reaches the key.
         directory: The publication's directory, not its link.
         uri: RFC 7512 URI of the key; empty for a software key.
+        verify_peers: Whether peers need a certificate from the publication's trust.
 
     Raises:
         SnippetError: The path or the URI has characters that need quoting.
@@ -49,4 +52,8 @@ def snippet(template: Template, directory: Path, uri: str) -> bytes:
         f"ssl_certificate {directory}/fullchain.pem;\n"
         f'ssl_certificate_key "{key}";\n'
     )
+    if verify_peers:
+        text += (
+            f"ssl_client_certificate {directory}/trust.pem;\nssl_verify_client on;\n"
+        )
     return text.encode("ascii")

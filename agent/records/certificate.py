@@ -17,6 +17,7 @@ from agent.records.job import Alarm, Failure, Job
 from agent.records.keys import KeyRecord
 from agent.records.phases import Deployment, IssuePhase, RetirePhase
 from agent.records.revocation import IssuedRecord, ReplaceJob, Revocation, RevokeJob
+from agent.records.trust import ListedRoots
 
 IssueJob = Job[IssuePhase]
 DeployJob = Job[Deployment]
@@ -41,6 +42,7 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         issued_at: When it was downloaded.
         draw: In [0, 1): places the renewal inside its jitter; drawn once.
         chain: Leaf and intermediates, PEM.
+        anchor: SHA-256 of the trust anchor that the chain ended in when it was checked.
     """
 
     fingerprint: str
@@ -56,6 +58,7 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     draw: float
     chain: str
     account: str = ""
+    anchor: str = ""
 
     @property
     def leaf(self) -> str:
@@ -75,12 +78,14 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         issuance: What is served.
         key: The key of the issuance, as it was then.
         look: What else decides its files: templates, PIN sources, rights.
+        trust: Who its peers' certificates may come from, list by list.
     """
 
     number: int
     issuance: Issuance
     key: KeyRecord
     look: str = ""
+    trust: tuple[ListedRoots, ...] = ()
 
 
 class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

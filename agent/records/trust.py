@@ -72,6 +72,20 @@ class RefusedDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     at: datetime
 
 
+class ListedRoots(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one version of a list trusts, as a publication holds it.
+
+    Attributes:
+        name: The list.
+        version: Its version.
+        roots: The roots, PEM.
+    """
+
+    name: str
+    version: int
+    roots: str
+
+
 class TrustRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that is durable of a list; one file, one rename, one transaction.
 

@@ -87,6 +87,7 @@ def test_a_good_chain_is_leaf_and_intermediates() -> None:
             serial="7",
             not_before=LEAF.begins,
             not_after=LEAF.ends,
+            anchor=fingerprint(GOOD_ROOT),
         )
 
 

@@ -6,9 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from agent.publication.directories import PublicationError
+from agent.config.endpoints import Endpoint
+from agent.publication.directories import MANIFEST, PublicationError, Publications
 from agent.publication.roots import Roots
+from agent.records.trust import ListedRoots
+from tests.fakes.subjects import publication, table
 from tests.vectors.trust import DAY, NOW, Ca, issued, named, root
 
 
@@ -17,6 +21,13 @@ def state(tmp_path: Path) -> Path:
     """Return a state directory with a place for links."""
     (tmp_path / "live").mkdir()
     return tmp_path
+
+
+def certificates(state: Path) -> Publications:
+    """Return a publisher of certificates that is ready."""
+    publications = Publications(state, lambda _: "pkcs11:token=hsm", lambda _: b"key")
+    publications.prepare()
+    return publications
 
 
 def bundle(*cas: Ca) -> str:
@@ -92,6 +103,40 @@ async def test_a_disk_that_fails_is_one_error(state: Path) -> None:
     directory.write_text("a file, no directory")
     with pytest.raises(PublicationError, match="cannot prune the list operator"):
         await Roots(state).prune_roots("operator", 4)
+
+
+async def test_trusted_roots_stand_beside_the_certificate(tmp_path: Path) -> None:
+    """Merged from all lists, each once; only the endpoint that verifies names them."""
+    parts = tuple(
+        ListedRoots(name=name, version=version, roots=text)
+        for name, version, text in (
+            ("ours", 3, root(1).pem + root(2).pem),
+            ("theirs", 1, root(2).pem),
+        )
+    )
+    trusting = replace(publication(), trust=parts)
+    strict = Endpoint(name="strict", verify_peers=True)
+    config = table("web", strict, Endpoint(name="lax"), trust=("ours", "theirs"))
+    await certificates(tmp_path).publish("web", trusting, config)
+    directory = tmp_path / "certificates/web/1"
+    assert (directory / "trust.pem").read_text() == root(1).pem + root(2).pem
+    assert len(list((directory / "trust").iterdir())) == 2
+    said = json.loads((directory / MANIFEST).read_text())
+    assert said["trust"] == {"ours": 3, "theirs": 1}
+    strict_text = (directory / "nginx@strict.conf").read_text()
+    assert f"ssl_client_certificate {directory}/trust.pem;" in strict_text
+    assert "ssl_client" not in (directory / "nginx@lax.conf").read_text()
+
+
+async def test_no_roots_are_no_demand(tmp_path: Path) -> None:
+    """Nginx would not start with an empty file; the deployment waits meanwhile."""
+    config = table("web", Endpoint(verify_peers=True), trust=("ours",))
+    await certificates(tmp_path).publish("web", publication(), config)
+    assert (
+        b"ssl_client"
+        not in ((tmp_path / "certificates/web/1") / "nginx.conf").read_bytes()
+    )
+    assert not ((tmp_path / "certificates/web/1") / "trust.pem").exists()
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")

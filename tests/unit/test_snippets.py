@@ -30,6 +30,15 @@ def test_a_snippet_names_certificate_and_key_of_one_publication(
     ]
 
 
+def test_peers_are_verified_by_the_roots_of_the_same_publication() -> None:
+    """Demanded, not asked for: who is not verified gets no answer."""
+    text = snippet("nginx", PLACE, URI, verify_peers=True).decode()
+    assert text.splitlines()[3:] == [
+        f"ssl_client_certificate {PLACE}/trust.pem;",
+        "ssl_verify_client on;",
+    ]
+
+
 def test_a_software_key_has_no_uri() -> None:
     """The path of its file is enough."""
     assert b"key.pem" in snippet("nginx", PLACE, "")

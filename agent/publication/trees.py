@@ -1,0 +1,62 @@
+"""Trusted roots as files: a bundle, and a directory as OpenSSL's -CApath wants it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from agent.files import sync_directory, write_durable
+from agent.trust.names import hashed_names
+
+DIRECTORY: Final = 0o755
+PUBLIC: Final = 0o644
+BUNDLE: Final = "trust.pem"
+"""Every root, PEM; what nginx calls `ssl_client_certificate`."""
+
+HASHED: Final = "trust"
+"""A directory with a file for each root, named as OpenSSL's `-CApath` wants it."""
+
+
+def root_files(bundle: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the bundle and the files of the hashed directory by their names.
+
+    A root that stands in several lists is written once.
+    """
+    roots = _certificates(bundle)
+    yield BUNDLE, b"".join(map(_pem, roots))
+    for name, root in hashed_names(roots).items():
+        yield f"{HASHED}/{name}", _pem(root)
+
+
+def fingerprints(bundle: str) -> tuple[str, ...]:
+    """Return SHA-256 of every root, lower-case hexadecimal."""
+    return tuple(r.fingerprint(hashes.SHA256()).hex() for r in _certificates(bundle))
+
+
+def write_roots(directory: Path, bundle: str) -> None:
+    """Write roots durably into a directory that is there already.
+
+    Raises:
+        OSError: The caller maps it, because it knows whose roots they are.
+    """
+    hashed = directory / HASHED
+    hashed.mkdir(mode=DIRECTORY)
+    hashed.chmod(DIRECTORY)
+    for name, data in root_files(bundle):
+        write_durable(directory / name, data, PUBLIC)
+    sync_directory(hashed)
+
+
+def _certificates(bundle: str) -> list[x509.Certificate]:
+    """Return what the core has read before, each certificate once."""
+    if not bundle:
+        return []
+    found = x509.load_pem_x509_certificates(bundle.encode("ascii"))
+    return list(dict.fromkeys(found))
+
+
+def _pem(root: x509.Certificate) -> bytes:
+    return root.public_bytes(Encoding.PEM)
