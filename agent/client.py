@@ -5,6 +5,7 @@ TLS: those come through its ports.
 """
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -14,8 +15,9 @@ from agent.acme.errors import ProblemError, ProtocolError
 from agent.acme.headers import media_type, replay_nonce, retry_after
 from agent.acme.http import Request, Response
 from agent.acme.messages import Directory, Resource, decode
-from agent.acme.problem import PREFIX, parse_problem
+from agent.acme.problem import PREFIX, parse_problem, printable
 from agent.clock import Clock
+from agent.trail.exchange import About, Exchange
 
 MAX_NONCE_TRIES: Final = 5
 """Sends of one request: the CA may refuse good nonces by design."""
@@ -23,6 +25,8 @@ MAX_NONCES: Final = 20
 NONCE_LIFE: Final = timedelta(minutes=15)
 """Older nonces are dropped: a refused one costs as much as a new one."""
 DIRECTORY_LIFE: Final = timedelta(hours=24)
+MAX_PROBLEM: Final = 100
+"""Characters of a problem's type that are told."""
 _BAD_NONCE: Final = f"{PREFIX}badNonce"
 _JOSE: Final = "application/jose+json"
 _PEM: Final = "application/pem-certificate-chain"
@@ -99,6 +103,18 @@ class Observer(Protocol):
         """Note that an effect at a CA failed; `kind` is the slug of the error."""
         ...
 
+    def exchanged(self, exchange: Exchange) -> None:
+        """Note a signed request and its answer; for the audit trail."""
+        ...
+
+
+ABOUT: Final[ContextVar[About | None]] = ContextVar("about", default=None)
+"""What the requests of the running effect are for.
+
+Set where the job is known, and read where a request is sent, as a trace's id is: what
+lies between would only hand it through.
+"""
+
 
 class Pace:
     """A token bucket: a second's worth of requests at once, then one after another."""
@@ -143,6 +159,7 @@ class AcmeClient:
         self._observer = observer
         self._pace = pace
         self._nonces: list[tuple[str, float]] = []
+        self._known = ""
         self._directory: Directory | None = None
         self._directory_until: float = 0
 
@@ -181,7 +198,7 @@ class AcmeClient:
         nonce = await self._nonce()
         for _ in range(MAX_NONCE_TRIES):
             request = await _signed(url, payload, signer, nonce)
-            response = await self._exchange(request, resource)
+            response = await self._signed_exchange(request, resource, nonce)
             fresh = replay_nonce(response.headers.get("replay-nonce"))
             if not _is_bad_nonce(response):
                 self._keep(fresh)
@@ -228,6 +245,35 @@ class AcmeClient:
         if nonce is not None and len(self._nonces) < MAX_NONCES:
             self._nonces.append((nonce, self._clock.monotonic()))
 
+    async def _signed_exchange(
+        self, request: Request, resource: str, nonce: str
+    ) -> Response:
+        response: Response | None = None
+        try:
+            response = await self._exchange(request, resource)
+            return response
+        finally:
+            self._tell(resource, nonce, response)
+
+    def _tell(self, resource: str, nonce: str, response: Response | None) -> None:
+        """Tell the observer of a request, whatever became of it."""
+        headers = {} if response is None else response.headers
+        received = replay_nonce(headers.get("replay-nonce")) or ""
+        self._observer.exchanged(
+            Exchange(
+                ca=self.name,
+                resource=resource,
+                about=ABOUT.get() or About(),
+                status=0 if response is None else response.status,
+                sent=nonce,
+                received=received,
+                known=self._known,
+                location=headers.get("location", ""),
+                problem=_problem_of(response),
+            )
+        )
+        self._known = received or self._known
+
     async def _exchange(self, request: Request, resource: str) -> Response:
         if self._pace is not None:
             await self._pace.turn()
@@ -263,6 +309,14 @@ def _is_bad_nonce(response: Response) -> bool:
     if response.status in _OK:
         return False
     return parse_problem(response.body, response.status).type == _BAD_NONCE
+
+
+def _problem_of(response: Response | None) -> str:
+    """Return the type of the problem that came, printable and without its prefix."""
+    if response is None or response.status in _OK:
+        return ""
+    problem = parse_problem(response.body, response.status)
+    return printable(problem.token, MAX_PROBLEM)
 
 
 async def _signed(

@@ -27,7 +27,7 @@ ACME_ERRORS: Final = frozenset(
 
 
 class Counters:
-    """Counters by name and labels; satisfies `agent.client.Observer`."""
+    """Counters by name and labels."""
 
     def __init__(self) -> None:
         """Begin with nothing counted."""

@@ -22,6 +22,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from agent import __version__, journal, loading, systemd, timesync
+from agent.auditing import Checkpoints
 from agent.cells import Cells, PinLedger, Store
 from agent.clock import Clock, SystemClock
 from agent.commands import Commands
@@ -30,7 +31,8 @@ from agent.config.errors import ConfigError
 from agent.config.model import Config
 from agent.config.units import duration
 from agent.control.server import Server
-from agent.equipment import Stock, make_tools
+from agent.counters import Counters
+from agent.equipment import Stock, make_auditor, make_tools
 from agent.errors import AgentError
 from agent.events import Event
 from agent.files import read_secret, release_code_pages
@@ -40,7 +42,8 @@ from agent.keys.store import Keys, Surroundings
 from agent.manager import Draws, HungModuleError, Manager
 from agent.records.others import InstanceRecord
 from agent.store import Store as FileStore
-from agent.vitals import Loading, Vitals
+from agent.trail.exchange import Exchange
+from agent.vitals import Instruments, Loading, Vitals
 from agent.workshop import Tools, Workshop
 
 _log: Final = logging.getLogger("nfcertd")
@@ -127,11 +130,13 @@ class Daemon:
             AgentError: The state directory cannot be used.
         """
         self._host = host
+        self._counters = Counters()
         self._loading = Loading(config=config, loaded_at=host.clock.now())
         state = Path(config.agent.state)
         store = host.store(state)
         store.prepare()
         instance = _instance(store, host)
+        self._auditor = make_auditor(state, host.clock, config.audit, self._counters)
         self._cells = Cells(store, self._emit)
         self._cells.load()
         self._notifier = systemd.Notifier(host.environ.get("NOTIFY_SOCKET"), host.clock)
@@ -148,7 +153,15 @@ class Daemon:
             self._manager,
             self._loading,
             clock=host.clock,
-            tokens=self._keys.status,
+            install=instance.install,
+            instruments=self._instruments(),
+        )
+        self._checkpoints = Checkpoints(
+            self._auditor,
+            self._keys,
+            store,
+            clock=host.clock,
+            moment=self._manager.moment,
             install=instance.install,
         )
         self._apply(config)
@@ -170,6 +183,7 @@ class Daemon:
                     await opened.wait()
                     tasks.create_task(self._manager.run(), name="manager")
                     tasks.create_task(self._watch_tokens(), name="tokens")
+                    tasks.create_task(self._checkpoints.run(), name="audit")
                     self._start_watchdog(tasks)
                     for line in advice(self._loading.config):
                         _log.warning("advice: %s", line)
@@ -196,6 +210,9 @@ class Daemon:
 
     def hold_until(self, now: datetime) -> datetime | None:
         """Return until when the clock may not be believed."""
+        unaudited = self._auditor.hold_until(now)
+        if unaudited is not None:
+            return unaudited
         assumed = self._loading.config.agent.clock == "assume"
         return timesync.hold_until(
             now,
@@ -253,22 +270,36 @@ class Daemon:
             reload=self._reload,
         )
         destroyers = self._loading.config.agent.destroy_uids
-        return Server(runtime, commands, self._host.clock, destroyers)
+        return Server(runtime, commands, self._host.clock, self._emit, destroyers)
+
+    def _instruments(self) -> Instruments:
+        return Instruments(
+            tokens=self._keys.status,
+            auditor=self._auditor,
+            counters=self._counters,
+            audit_key=lambda: self._checkpoints.record.key,
+        )
 
     def _emit(self, event: Event) -> None:
+        self._auditor.event(event)
         journal.log_event(event)
+
+    def exchanged(self, exchange: Exchange) -> None:
+        """Audit a request to a CA; satisfies `agent.client.Observer`."""
+        self._auditor.exchanged(exchange)
 
     def request(self, ca: str, resource: str, status: int, seconds: float) -> None:
         """Count a request to a CA; satisfies `agent.client.Observer`."""
-        self._vitals.counters.request(ca, resource, status, seconds)
+        self._counters.request(ca, resource, status, seconds)
 
     def error(self, ca: str, kind: str) -> None:
         """Count a failure at a CA; satisfies `agent.client.Observer`."""
-        self._vitals.counters.error(ca, kind)
+        self._counters.error(ca, kind)
 
     # -- reload
 
     def _apply(self, config: Config) -> None:
+        self._auditor.configure(config.audit)
         self._workshop.configure(config)
         self._manager.configure(config, self._install)
         self._loading.config = config

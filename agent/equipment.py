@@ -10,12 +10,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent import systemd
+from agent.audit import Trail
+from agent.auditing import Auditor
 from agent.client import Observer
 from agent.clock import Clock
 from agent.config.authorities import Ca
 from agent.config.model import Config
+from agent.config.trail import Audit
 from agent.config.trust import Trust
 from agent.config.units import duration
+from agent.counters import Counters
 from agent.endpoints.probe import Probe
 from agent.endpoints.process import PidfileTarget
 from agent.endpoints.signaller import Signals
@@ -54,6 +58,22 @@ class Stock:
     read_secret: Callable[[str], bytes]
     trusted: Callable[[str], str]
     observer: Observer
+
+
+def make_auditor(
+    state: Path, clock: Clock, settings: Audit, counters: Counters
+) -> Auditor:
+    """Return who writes the audit trail; every entry is counted.
+
+    Raises:
+        AuditError: Its directory cannot be used.
+    """
+    trail = Trail(state / "audit", clock, size=settings.max_octets, keep=settings.keep)
+    if settings.enabled:
+        trail.open()
+    return Auditor(
+        trail, settings, lambda word: counters.count("nfcertd_pki_events", event=word)
+    )
 
 
 def make_tools(stock: Stock) -> Tools:

@@ -37,7 +37,14 @@ from agent.records.phases import (
     Stage,
 )
 from agent.records.revocation import ReplaceStage, RevocationAsked
-from agent.shapes import CaView, CertificateView, State, StatusView, TrustView
+from agent.shapes import (
+    AuditView,
+    CaView,
+    CertificateView,
+    State,
+    StatusView,
+    TrustView,
+)
 
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of the Prometheus text format."""
@@ -123,7 +130,7 @@ class _Collector:
 
     def _process(self) -> Iterator[Metric]:
         config = self._view.config
-        alone: dict[str, tuple[str, float | bool | datetime]] = {
+        alone: dict[str, tuple[str, float | bool | datetime | None]] = {
             "nfcertd_start_timestamp_seconds": (
                 "When the daemon started.",
                 self._view.started,
@@ -136,6 +143,7 @@ class _Collector:
                 "Since when the configuration is in force.",
                 config.loaded_at,
             ),
+            **_audit(self._view.audit),
         }
         for name, (text, value) in alone.items():
             yield _gauge(name, text, (), [((), value)])
@@ -172,6 +180,10 @@ class _Collector:
                 ("ca", "code", "resource"),
             ),
             "nfcertd_acme_errors": ("Failures by type.", ("ca", "type")),
+            "nfcertd_pki_events": (
+                "Entries of the audit trail, in the words of CMP.",
+                ("event",),
+            ),
         }
         for name, (text, labels) in families.items():
             family = CounterMetricFamily(name, text, labels=labels)
@@ -210,6 +222,21 @@ def _cas(shown: tuple[CaView, ...]) -> Iterator[Metric]:
         ("account", "ca"),
         [((x.account, ca.name), x.until) for ca in shown for x in ca.limits],
     )
+
+
+def _audit(
+    audit: AuditView,
+) -> dict[str, tuple[str, float | bool | datetime | None]]:
+    return {
+        "nfcertd_audit_up": (
+            "Whether entries of the audit trail can be written.",
+            audit.enabled and audit.broken_since is None,
+        ),
+        "nfcertd_audit_checkpoint_timestamp_seconds": (
+            "When the audit trail was last vouched for by a signature.",
+            audit.checkpoint_at,
+        ),
+    }
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Rows) -> Metric:

@@ -210,6 +210,15 @@ class ConfigView(View, frozen=True, kw_only=True):
     problems: tuple[str, ...]
 
 
+class AuditView(View, frozen=True, kw_only=True):
+    """The audit trail."""
+
+    enabled: bool
+    entries: int
+    checkpoint_at: datetime | None
+    broken_since: datetime | None
+
+
 class StatusView(View, frozen=True, kw_only=True):
     """The whole."""
 
@@ -223,4 +232,5 @@ class StatusView(View, frozen=True, kw_only=True):
     accounts: tuple[AccountView, ...]
     tokens: tuple[TokenView, ...]
     alarms: tuple[AlarmView, ...]
+    audit: AuditView
     trust: tuple[TrustView, ...] = ()

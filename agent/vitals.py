@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from agent import __version__
+from agent.auditing import Auditor
 from agent.cells import Cells
 from agent.clock import Clock
 from agent.config.model import Config
@@ -18,10 +19,12 @@ from agent.manager import Manager
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.job import Severity
+from agent.records.keys import KeyRecord
 from agent.renewal.breaker import of_directory
 from agent.shapes import (
     AccountView,
     AlarmView,
+    AuditView,
     CaView,
     ConfigView,
     KeyView,
@@ -41,6 +44,7 @@ from agent.views import (
 
 WELL: Final = frozenset({State.DEPLOYED, State.HELD})
 """States that need nobody while the newest certificate is deployed."""
+_DISBELIEVED: Final = "nothing is begun, because the wall clock may not be believed"
 
 
 @dataclass(slots=True)
@@ -53,6 +57,23 @@ class Loading:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruments:
+    """What is read beside the records.
+
+    Attributes:
+        tokens: Returns the status of every token.
+        auditor: Whose trail is shown.
+        counters: What has happened since the start.
+        audit_key: Returns the key that signs checkpoints, None where there is none.
+    """
+
+    tokens: Callable[[], Mapping[str, TokenStatus]]
+    auditor: Auditor
+    counters: Counters
+    audit_key: Callable[[], KeyRecord | None]
+
+
 class Vitals:
     """Snapshots of the daemon; satisfies `agent.health.Vitals`."""
 
@@ -63,18 +84,20 @@ class Vitals:
         loading: Loading,
         *,
         clock: Clock,
-        tokens: Callable[[], Mapping[str, TokenStatus]],
         install: str,
+        instruments: Instruments,
     ) -> None:
         """Look at these parts; nothing is copied before somebody asks."""
         self._cells = cells
         self._manager = manager
         self._loading = loading
         self._clock = clock
-        self._tokens = tokens
+        self._instruments = instruments
+        self._tokens = instruments.tokens
         self._install = install
         self._started = clock.now()
-        self.counters = Counters()
+        self._auditor = instruments.auditor
+        self.counters = instruments.counters
 
     def status(self) -> StatusView:
         """Return the whole snapshot."""
@@ -99,6 +122,7 @@ class Vitals:
             accounts=self._accounts(),
             tokens=self._token_views(),
             alarms=self._alarms(now),
+            audit=self._audit(),
             trust=self.trust(with_roots=False),
         )
 
@@ -124,6 +148,10 @@ class Vitals:
                 use = "account"
                 key = account.record.key
                 found.append(key_view(key, name, referenced=True, use=use))
+        audit = self._instruments.audit_key()
+        if audit is not None:
+            use = "checkpoints of the audit trail"
+            found.append(key_view(audit, "audit", referenced=True, use=use))
         return tuple(found)
 
     def healthz(self) -> Verdict:
@@ -213,6 +241,16 @@ class Vitals:
             for name, status in sorted(self._tokens().items())
         )
 
+    def _audit(self) -> AuditView:
+        trail = self._auditor.trail
+        number, _, checkpoint = trail.head
+        return AuditView(
+            enabled=self._auditor.settings.enabled,
+            entries=number,
+            checkpoint_at=checkpoint,
+            broken_since=trail.broken_since,
+        )
+
     def _alarms_of_certificates(self) -> Iterator[AlarmView]:
         for name, cell in sorted(self._cells.certificates.items()):
             if name in self._loading.config.certificate:
@@ -232,17 +270,24 @@ class Vitals:
         yield from self._alarms_of_cas(now)
 
     def _alarms(self, now: datetime) -> tuple[AlarmView, ...]:
-        found = [*self._alarms_of_certificates(), *self._alarms_of_others(now)]
+        return (
+            *self._alarms_of_certificates(),
+            *self._alarms_of_others(now),
+            *self._standing(now),
+        )
+
+    def _standing(self, now: datetime) -> Iterator[AlarmView]:
+        """Yield the alarms that no record holds: they stand while their cause does."""
         for subject, reason in self._cells.quarantined.items():
-            found.append(_standing("record-quarantined", subject, reason, now))
-        if self._manager.store_failure:
-            found.append(
-                _standing("state", "nfcertd", self._manager.store_failure, now)
-            )
-        if self._manager.clock_held:
-            cause = "nothing is begun, because the wall clock may not be believed"
-            found.append(_standing("clock", "nfcertd", cause, now))
-        return tuple(found)
+            yield _standing("record-quarantined", subject, reason, now)
+        causes = {
+            "state": self._manager.store_failure,
+            "clock": _DISBELIEVED if self._manager.clock_held else "",
+            "audit": self._auditor.trouble,
+        }
+        for slug, cause in causes.items():
+            if cause:
+                yield _standing(slug, "nfcertd", cause, now)
 
     def _alarms_of_cas(self, now: datetime) -> list[AlarmView]:
         return [

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from agent.acme.errors import NotOfferedError
-from agent.client import AcmeClient, Observer, Pace, Transport
+from agent.client import ABOUT, AcmeClient, Observer, Pace, Transport
 from agent.clock import Clock
 from agent.config.authorities import Ca
 from agent.config.endpoints import Endpoint
@@ -35,11 +35,12 @@ from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
 from agent.procedures.revocation import RevokeProcedure
 from agent.procedures.trust import TrustProcedure
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord, IssueJob, Slot
 from agent.records.others import AccountRecord
 from agent.records.phases import Answering
 from agent.records.trust import TrustRecord
 from agent.renewal.disposition import kind_of
+from agent.trail.exchange import About
 from agent.trust.errors import UnknownError
 
 
@@ -159,7 +160,8 @@ class Workshop:
         """
         table = self._config.account[record.name]
         bench = await self._bench(table.ca)
-        with self._noting(table.ca):
+        about = About(subject=record.name, transaction=record.url)
+        with self._noting(table.ca, about):
             return await bench.account.perform(effect, record, table)
 
     async def for_list(
@@ -213,7 +215,7 @@ class Workshop:
             account=account,
             key=record.key(job.phase.key),
         )
-        with self._noting(context.ca):
+        with self._noting(context.ca, _about(record, context, job)):
             return await bench.issue.perform(record.name, effect, ordering)
 
     async def _revoke(
@@ -230,7 +232,9 @@ class Workshop:
             )
         bench = await self._bench(issued.ca)
         account = account_of(issued, context)
-        with self._noting(issued.ca):
+        at_account = "" if account is None else account.url
+        about = About(subject=record.name, transaction=at_account)
+        with self._noting(issued.ca, about):
             if effect.by_key or account is None:
                 signer = bench.revoke.by_key(record.key(issued.key))
             else:
@@ -238,12 +242,15 @@ class Workshop:
             return await bench.revoke.perform(effect, issued, signer)
 
     @contextmanager
-    def _noting(self, ca: str) -> Iterator[None]:
+    def _noting(self, ca: str, about: About) -> Iterator[None]:
+        token = ABOUT.set(about)
         try:
             yield
         except AgentError as error:
             self._tools.observer.error(ca, kind_of(error))
             raise
+        finally:
+            ABOUT.reset(token)
 
     async def _prune(self, record: CertificateRecord, context: Context) -> Performed:
         keep = self._kept(record, context)
@@ -326,6 +333,18 @@ async def _read_roots(table: Ca) -> str | None:
     data = await asyncio.to_thread(read_bounded, Path(table.roots))
     # Around the certificates stand names, not always in ASCII.
     return data.decode("ascii", "ignore")
+
+
+def _about(record: CertificateRecord, context: Context, job: IssueJob) -> About:
+    """Return what an order's requests are for, in the words of the audit trail."""
+    current, account = record.current, context.account
+    order = getattr(job.phase, "order", None)
+    at_account = "" if account is None else account.url
+    return About(
+        subject=record.name,
+        update=current is not None and current.directory == context.directory,
+        transaction=at_account if order is None else order.url,
+    )
 
 
 def allowed_hosts(table: Ca) -> frozenset[str]:

@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "plan": "show what happens next, when, and why",
     "keys": "show keys and what they are for",
     "trust": "show lists of trusted roots, fetch one now, or accept what it refused",
+    "audit": "read the audit trail, and verify that it is whole",
     "renew": "renew a certificate now",
     "hold": "leave a certificate as it is until it is released",
     "release": "end a hold, or let a manual deployment go on",

@@ -29,6 +29,9 @@ def problems(config: Config) -> list[str]:
 
 def _problems(config: Config) -> Iterator[str]:
     yield from _agent(config)
+    yield from positive("audit.checkpoint", config.audit.checkpoint)
+    if config.audit.key is not None:
+        yield from _key(config, "audit.key", config.audit.key)
     if FILE_STORE in config.token:
         yield f"token.{FILE_STORE}: this name is taken by software keys"
     if config.dns01 is not None:

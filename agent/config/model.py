@@ -13,6 +13,7 @@ from agent.config.challenges import Challenge, Dns, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
 from agent.config.section import Section
 from agent.config.tokens import Key, Token
+from agent.config.trail import Audit
 from agent.config.trust import Trust
 from agent.config.units import Duration, Name
 
@@ -81,6 +82,7 @@ class Config(Section, frozen=True, kw_only=True):
     """The whole tree."""
 
     agent: Agent = msgspec.field(default_factory=Agent)
+    audit: Audit = msgspec.field(default_factory=Audit)
     http01: Listen = msgspec.field(name="http-01", default_factory=Listen)
     tlsalpn01: TlsAlpn = msgspec.field(name="tls-alpn-01", default_factory=TlsAlpn)
     dns01: Dns | None = msgspec.field(name="dns-01", default=None)

@@ -37,6 +37,7 @@ from agent.control.verbs import (
     VerbClass,
 )
 from agent.errors import AgentError
+from agent.events import Event
 from agent.files import describe
 
 _log: Final = logging.getLogger(__name__)
@@ -88,10 +89,15 @@ class Server:
         directory: Path,
         handler: Handler,
         clock: Clock,
+        emit: Callable[[Event], None],
         destroy_uids: Collection[int] = (),
         groups: Groups = Groups(),  # noqa: B008 -- an immutable value
     ) -> None:
-        """Serve in `directory`; `destroy_uids` may destroy beside root."""
+        """Serve in `directory`; `destroy_uids` may destroy beside root.
+
+        `emit` hears of every verb that does more than read, before it is done.
+        """
+        self._emit = emit
         self._handler = handler
         self._clock = clock
         # A uid that a user namespace cannot name must not pass for a listed one.
@@ -185,7 +191,7 @@ class Server:
         if asked.verb in RESERVED:
             raise UnknownVerbError(f"{asked.verb} is not available in this version")
         if verb_class is not VerbClass.READ:
-            _audit(asked.verb, asked.arguments, peer)
+            self._emit(_used(asked.verb, asked.arguments, peer))
         return Request(
             verb=asked.verb, verb_class=verb_class, arguments=asked.arguments
         )
@@ -209,17 +215,15 @@ class Server:
             )
 
 
-def _audit(verb: str, arguments: Mapping[str, Argument], peer: Peer) -> None:
-    subject = str(arguments.get("name", ""))
-    fields = {"VERB": verb, "UID": str(peer.uid), "PID": str(peer.pid)}
-    _log.log(
-        _NOTICE,
-        "%s %s asked for by uid %d, pid %d",
-        verb,
-        subject or "(all)",
-        peer.uid,
-        peer.pid,
-        extra={"fields": fields | {"SUBJECT": subject}},
+def _used(verb: str, arguments: Mapping[str, Argument], peer: Peer) -> Event:
+    """Return that an operator used a verb, which is worth more than a line of a log."""
+    subject = str(arguments.get("name", "")) or "(all)"
+    return Event(
+        subject=subject,
+        kind=f"operator.{verb}",
+        text=f"{verb} asked for by uid {peer.uid}, pid {peer.pid}",
+        fields={"VERB": verb, "UID": str(peer.uid), "PID": str(peer.pid)},
+        severity=_NOTICE,
     )
 
 

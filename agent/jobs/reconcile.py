@@ -108,12 +108,12 @@ def _changed(
         return "names"
     if current.directory != context.directory:
         return "ca"
-    if not _fits(record.publications[-1].key, config.key):
+    if not key_fits(record.publications[-1].key, config.key):
         return "key"
     return None
 
 
-def _fits(key: KeyRecord, config: Key) -> bool:
+def key_fits(key: KeyRecord, config: Key) -> bool:
     """Tell whether a key is what the configuration asks for."""
     adopted = _adopted_id(config)
     ours = not key.adopted if adopted is None else key.id == adopted
@@ -171,14 +171,14 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
     same_account = not now.account or wanted.account in {"", now.account}
     same_names = same(identifiers(wanted.names), context.identifiers)
     unchanged = same_names and same_account and wanted.directory == now.directory
-    return unchanged and _fits(record.key(job.phase.key), context.config.key)
+    return unchanged and key_fits(record.key(job.phase.key), context.config.key)
 
 
 def _is_spare(key: KeyRecord, record: CertificateRecord, context: Context) -> bool:
     """Tell whether the key of a job that was given up can serve the next one."""
     used = {publication.issuance.key for publication in record.publications}
     good = key.id not in used | record.compromised
-    return good and _fits(key, context.config.key)
+    return good and key_fits(key, context.config.key)
 
 
 def _key_to_reuse(
@@ -187,13 +187,13 @@ def _key_to_reuse(
     """Return the key in service, or the one adopted, where it may serve on."""
     adopted = _adopted_id(config)
     if adopted is not None:
-        return next((k for k in record.keys if _fits(k, config)), None)
+        return next((k for k in record.keys if key_fits(k, config)), None)
     if config.rotate == "every-renewal" or not record.publications:
         return None
     newest = record.publications[-1]
     key = newest.key
     revoked = record.revocation(newest.issuance.fingerprint) is not None
-    if revoked or key.id in record.compromised or not _fits(key, config):
+    if revoked or key.id in record.compromised or not key_fits(key, config):
         return None
     if config.rotate != "never" and now >= key.created + duration(config.rotate):
         return None

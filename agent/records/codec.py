@@ -9,7 +9,12 @@ import msgspec
 from agent.errors import AgentError
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
-from agent.records.others import AccountRecord, InstanceRecord, TokenRecord
+from agent.records.others import (
+    AccountRecord,
+    AuditRecord,
+    InstanceRecord,
+    TokenRecord,
+)
 from agent.records.trust import TrustRecord
 
 Record = (
@@ -19,6 +24,7 @@ Record = (
     | TokenRecord
     | InstanceRecord
     | TrustRecord
+    | AuditRecord
 )
 R = TypeVar(
     "R",
@@ -28,6 +34,7 @@ R = TypeVar(
     TokenRecord,
     InstanceRecord,
     TrustRecord,
+    AuditRecord,
 )
 Raw = dict[str, object]
 
@@ -38,6 +45,7 @@ KINDS: Final[Mapping[type[Record], str]] = {
     TokenRecord: "token",
     InstanceRecord: "instance",
     TrustRecord: "trust",
+    AuditRecord: "audit",
 }
 VERSIONS: Final[Mapping[str, int]] = {
     "certificate": 1,
@@ -46,6 +54,7 @@ VERSIONS: Final[Mapping[str, int]] = {
     "token": 1,
     "instance": 1,
     "trust": 1,
+    "audit": 1,
 }
 
 

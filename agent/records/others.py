@@ -53,3 +53,17 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     install: str
     high_water: datetime
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The key that signs the checkpoints of the audit trail.
+
+    Attributes:
+        name: Always `audit`.
+        key: The key; None before there is one.
+        key_count: Numbers its keys; never goes back.
+    """
+
+    name: str = "audit"
+    key: KeyRecord | None = None
+    key_count: int = 0

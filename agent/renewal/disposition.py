@@ -55,6 +55,9 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "solver.self-check": _BACK,
     "solver.token-syntax": _OPERATOR,
     # asked by people and by systemd; no job raises them, the table stays total
+    "audit": _BACK,
+    "audit.busy": _BACK,
+    "audit.entry": _OPERATOR,
     "control": _OPERATOR,
     "control.bind": _OPERATOR,
     "control.denied": _OPERATOR,

@@ -9,6 +9,7 @@ from typing import Any
 from agent.acme.http import Request, Response
 from agent.client import Signer
 from agent.errors import AgentError
+from agent.trail.exchange import Exchange
 from tests.unit.vectors import RFC7515_A3_SPKI
 
 BASE = "https://ca.example"
@@ -97,6 +98,11 @@ class Ears:
         self.heard: list[tuple[str, str, int]] = []
         self.seconds: list[float] = []
         self.errors: list[str] = []
+        self.exchanges: list[Exchange] = []
+
+    def exchanged(self, exchange: Exchange) -> None:
+        """Remember a signed request and its answer."""
+        self.exchanges.append(exchange)
 
     def request(self, ca: str, resource: str, status: int, seconds: float) -> None:
         """Remember a request."""

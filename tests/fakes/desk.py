@@ -16,7 +16,6 @@ from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account
 from agent.config.tokens import Key
-from agent.counters import Counters
 from agent.jobs import register
 from agent.jobs.issue import effects
 from agent.keys.software import FileKeys
@@ -31,6 +30,7 @@ from agent.records.phases import AuthorizationRecord, OrderRecord
 from agent.transport import HttpsTransport, Peer
 from tests.ca import Config, TestCA
 from tests.ca.harness import Responder, responding
+from tests.fakes.acme import Ears
 from tests.fakes.subjects import key as some_key
 
 NAMES = ("web.example", "www.example")
@@ -167,7 +167,7 @@ async def desk(home: Path, **switches: object) -> AsyncIterator[Desk]:
                 directory_url=ca.directory_url,
                 transport=transport,
                 clock=SystemClock(),
-                observer=Counters(),
+                observer=Ears(),
             )
             keys = FileKeys(home / "keys")
             board = Board(responder)

@@ -18,6 +18,7 @@ from agent.ports import MadeKey, Presentation
 from agent.records.certificate import Publication
 from agent.records.deployment import Sight, Sighting
 from agent.records.keys import KeyRecord
+from agent.trail.exchange import Exchange
 from agent.transport import TransportError
 from tests.fakes.clock import START
 from tests.unit.vectors import RFC7515_A3_SPKI
@@ -74,6 +75,7 @@ class Hands:
         self.done: list[str] = []
         self.up: set[str] = set()
         self.errors: list[str] = []
+        self.exchanges: list[Exchange] = []
 
     async def make(self, key: KeyRecord) -> MadeKey:
         """Make a key."""
@@ -137,6 +139,10 @@ class Hands:
             yield {}
         finally:
             self.up.discard(about.token)
+
+    def exchanged(self, exchange: Exchange) -> None:
+        """Remember a signed request and its answer."""
+        self.exchanges.append(exchange)
 
     def request(self, ca: str, resource: str, status: int, seconds: float) -> None:
         """Hear of a request."""

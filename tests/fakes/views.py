@@ -6,6 +6,7 @@ from agent.records.job import Disposition, Failure, Severity
 from agent.shapes import (
     AccountView,
     AlarmView,
+    AuditView,
     CaView,
     CertificateView,
     ConfigView,
@@ -176,4 +177,5 @@ def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
             ),
         ),
         alarms=(alarm(),) if sick else (),
+        audit=AuditView(enabled=True, entries=17, checkpoint_at=NOW, broken_since=None),
     )

@@ -16,6 +16,7 @@ from agent.clock import SystemClock
 from agent.control.server import Groups, Server
 from agent.control.verbs import VERBS, Peer, Request
 from agent.errors import AgentError
+from agent.journal import log_event
 from tests.fakes.views import deployed, missing, status
 
 
@@ -57,7 +58,9 @@ def daemon() -> Daemon:
 @pytest.fixture
 async def runtime(tmp_path: Path, daemon: Daemon) -> AsyncIterator[Path]:
     """Serve the control sockets of that daemon."""
-    server = Server(tmp_path, daemon, SystemClock(), (), Groups("none", "none"))
+    server = Server(
+        tmp_path, daemon, SystemClock(), log_event, (), Groups("none", "none")
+    )
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(server.run(ready.set))

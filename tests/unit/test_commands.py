@@ -6,10 +6,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from agent.auditing import Auditor
 from agent.cells import Cells
 from agent.commands import Commands
+from agent.config.trail import Audit
 from agent.config.trust import Trust
 from agent.control.verbs import RESERVED, VERBS, Argument, Peer, Request
+from agent.counters import Counters
 from agent.demands import CommandError
 from agent.errors import AgentError
 from agent.keys.ports import TokenKey
@@ -25,10 +28,11 @@ from agent.records.phases import KeyMade
 from agent.records.trust import RefusedDocument
 from agent.shapes import TrustView
 from agent.store import StoreError
-from agent.vitals import Loading, Vitals
+from agent.vitals import Instruments, Loading, Vitals
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.parts import House, MemoryStore, ScriptedPerformer
 from tests.fakes.subjects import config, deployed
+from tests.fakes.trail import MemoryTrail
 
 OURS = f"nfcertd/{'0' * 16}/"
 
@@ -97,8 +101,13 @@ class Office:
             self.manager,
             self._loading,
             clock=self.clock,
-            tokens=dict,
             install="0" * 16,
+            instruments=Instruments(
+                tokens=dict,
+                auditor=Auditor(MemoryTrail(), Audit(), lambda _: None),
+                counters=Counters(),
+                audit_key=lambda: None,
+            ),
         )
         self.problems: tuple[str, ...] = ()
         self.reloads = 0

@@ -31,6 +31,7 @@ from agent.control.verbs import (
     VerbClass,
 )
 from agent.errors import AgentError
+from agent.journal import log_event
 
 OWN_GROUP = grp.getgrgid(os.getegid()).gr_name
 SHORT = timedelta(seconds=5)
@@ -80,6 +81,7 @@ async def serving(
         directory,
         handler,
         SystemClock(),
+        log_event,
         destroy_uids,
         groups or Groups(OWN_GROUP, OWN_GROUP),
     )
@@ -292,9 +294,9 @@ async def test_what_changes_something_is_logged_with_its_user(
     caplog.set_level(logging.INFO)
     await ask(directory / "control.sock", "status", {}, SHORT)
     await ask(directory / "control.sock", "renew", {"name": "amf1"}, SHORT)
-    [line] = [record for record in caplog.records if record.name.startswith("agent")]
+    [line] = [record for record in caplog.records if record.name == "nfcertd"]
     assert line.getMessage() == (
-        f"renew amf1 asked for by uid {os.getuid()}, pid {os.getpid()}"
+        f"amf1: renew asked for by uid {os.getuid()}, pid {os.getpid()}"
     )
     assert line.__dict__["fields"]["VERB"] == "renew"
 
@@ -334,7 +336,7 @@ async def test_a_socket_that_a_crash_left_is_replaced(
 
 async def test_a_missing_directory_says_so(tmp_path: Path, handler: Recorder) -> None:
     """The error names the socket."""
-    server = Server(tmp_path / "none", handler, SystemClock())
+    server = Server(tmp_path / "none", handler, SystemClock(), log_event)
     with pytest.raises(BindError, match=r"none/status\.sock: no such file"):
         await server.run(lambda: None)
 

@@ -14,7 +14,6 @@ from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account, Eab
 from agent.config.tokens import Key
-from agent.counters import Counters
 from agent.jobs.register import Register, Registered
 from agent.keys.software import FileKeys
 from agent.procedures.account import AccountProcedure
@@ -22,6 +21,7 @@ from agent.records.keys import FILE_STORE, KeyRecord, KeyState
 from agent.records.others import AccountRecord
 from agent.transport import HttpsTransport, Peer
 from tests.ca import Config, TestCA
+from tests.fakes.acme import Ears
 from tests.fakes.clock import START
 from tests.unit.vectors import RFC7515_A3_SPKI
 
@@ -88,7 +88,7 @@ async def registering(
         directory_url=ca.directory_url,
         transport=transport,
         clock=SystemClock(),
-        observer=Counters(),
+        observer=Ears(),
     )
     record = AccountRecord(name="test", directory=ca.directory_url, key=known)
     try:

@@ -6,8 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from agent import __version__
+from agent.auditing import Auditor
 from agent.cells import Cells
 from agent.config.model import Config
+from agent.config.trail import Audit
+from agent.counters import Counters
 from agent.jobs.register import begin
 from agent.jobs.step import Moment
 from agent.keys.ports import TokenStatus
@@ -18,10 +21,11 @@ from agent.records.job import Alarm, Disposition, Failure, Severity
 from agent.records.keys import PinRecord, PinStatus
 from agent.records.others import AccountRecord, TokenRecord
 from agent.records.phases import KeyMade
-from agent.vitals import Loading, Vitals
+from agent.vitals import Instruments, Loading, Vitals
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.parts import House, MemoryStore, ScriptedPerformer
 from tests.fakes.subjects import LIFE, account, config, deployed, token_table
+from tests.fakes.trail import MemoryTrail
 
 UP = TokenStatus(up=True, reason="", hung_since=None, serial="1234")
 DOWN = TokenStatus(up=False, reason="no token matches", hung_since=None, serial="")
@@ -58,8 +62,13 @@ class Patient:
             self.manager,
             self.loading,
             clock=self.clock,
-            tokens=lambda: self.tokens,
             install="0" * 16,
+            instruments=Instruments(
+                tokens=lambda: self.tokens,
+                auditor=Auditor(MemoryTrail(), Audit(), lambda _: None),
+                counters=Counters(),
+                audit_key=lambda: None,
+            ),
         )
 
     @property
