@@ -16,7 +16,7 @@ async def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> Non
     """It prints the directory URL, writes its roots, and ends with status 0."""
     async with responding() as responder:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "dev", "-W", "error", "-m", "tests.ca"),
+            *(sys.executable, "-W", "error", "-m", "tests.ca"),
             *("--port", "0", "--dir", str(tmp_path / "ca")),
             *("--http01", f"127.0.0.1:{responder.port}"),
             *("--eab", f"nf-1:{b64(bytes(32))}", "--lifetime", "3600"),
