@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from agent.acme import jws
 from agent.acme.errors import ProblemError, ProtocolError
-from agent.acme.headers import media_type, replay_nonce, retry_after
+from agent.acme.headers import http_date, media_type, replay_nonce, retry_after
 from agent.acme.http import Request, Response
 from agent.acme.messages import Directory, Resource, decode
 from agent.acme.problem import PREFIX, parse_problem, printable
@@ -28,6 +28,8 @@ DIRECTORY_LIFE: Final = timedelta(hours=24)
 MAX_PROBLEM: Final = 100
 """Characters of a problem's type that are told."""
 _BAD_NONCE: Final = f"{PREFIX}badNonce"
+_WORDS: Final = {"Accept-Language": "en"}
+"""What a CA tells the operator is wanted in one language (section 6.1)."""
 _JOSE: Final = "application/jose+json"
 _PEM: Final = "application/pem-certificate-chain"
 _OK: Final = range(200, 300)
@@ -107,6 +109,10 @@ class Observer(Protocol):
         """Note a signed request and its answer; for the audit trail."""
         ...
 
+    def skew(self, ca: str, seconds: float) -> None:
+        """Note how far a CA's clock is ahead of ours, by the Date of an answer."""
+        ...
+
 
 ABOUT: Final[ContextVar[About | None]] = ContextVar("about", default=None)
 """What the requests of the running effect are for.
@@ -171,7 +177,8 @@ class AcmeClient:
         """
         if self._directory is None or self._clock.monotonic() > self._directory_until:
             reply = await self._exchange(
-                Request(method="GET", url=self.directory_url), "directory"
+                Request(method="GET", url=self.directory_url, headers=_WORDS),
+                "directory",
             )
             self._directory = decode(
                 self._checked(reply, self.directory_url).body, Directory, "directory"
@@ -233,7 +240,9 @@ class AcmeClient:
             if since > oldest:
                 return kept
         url = (await self.directory()).new_nonce
-        response = await self._exchange(Request(method="HEAD", url=url), "newNonce")
+        response = await self._exchange(
+            Request(method="HEAD", url=url, headers=_WORDS), "newNonce"
+        )
         nonce = replay_nonce(response.headers.get("replay-nonce"))
         if nonce is None:
             # Its status and Retry-After say more than that a header is missing.
@@ -285,6 +294,10 @@ class AcmeClient:
         finally:
             seconds = self._clock.monotonic() - begun
             self._observer.request(self.name, resource, status, seconds)
+        date = http_date(response.headers.get("date"))
+        if date is not None:
+            ahead = (date - self._clock.now()).total_seconds()
+            self._observer.skew(self.name, ahead)
         return response
 
     def _checked(self, response: Response, url: str) -> Reply:
@@ -330,6 +343,6 @@ async def _signed(
     return Request(
         method="POST",
         url=url,
-        headers={"Content-Type": _JOSE, "Accept-Language": "en"},
+        headers={"Content-Type": _JOSE, **_WORDS},
         body=jws.flattened(protected, encoded, signature),
     )

@@ -27,11 +27,16 @@ ACME_ERRORS: Final = frozenset(
 
 
 class Counters:
-    """Counters by name and labels."""
+    """Counters by name and labels.
+
+    Attributes:
+        skews: By CA: seconds that its clock is ahead of ours, by its last answer.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
         self._counts: dict[str, dict[Labels, float]] = {}
+        self.skews: dict[str, float] = {}
 
     def count(self, name: str, by: float = 1, **labels: str) -> None:
         """Add to one series of a counter; `name` has no `_total`."""
@@ -57,6 +62,10 @@ class Counters:
         token = kind.removeprefix("acme:")
         known = token in ACME_ERRORS or token == kind
         self.count("nfcertd_acme_errors", ca=ca, type=token if known else OTHER)
+
+    def skew(self, ca: str, seconds: float) -> None:
+        """Note how far a CA's clock is ahead of ours; CAs are as many as configured."""
+        self.skews[ca] = seconds
 
 
 def _bounded(value: str) -> str:

@@ -296,6 +296,10 @@ class Daemon:
         """Count a failure at a CA; satisfies `agent.client.Observer`."""
         self._counters.error(ca, kind)
 
+    def skew(self, ca: str, seconds: float) -> None:
+        """Keep how far a CA's clock is ahead; satisfies `agent.client.Observer`."""
+        self._vitals.counters.skew(ca, seconds)
+
     # -- reload
 
     def _apply(self, config: Config) -> None:

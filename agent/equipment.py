@@ -6,6 +6,7 @@ A new challenge type, endpoint or key store is wired here, and nowhere else.
 import os
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from agent.audit import Trail
 from agent.auditing import Auditor
 from agent.client import Observer
 from agent.clock import Clock
-from agent.config.authorities import Ca
+from agent.config.authorities import Ca, ClientIdentity
 from agent.config.model import Config
 from agent.config.trail import Audit
 from agent.config.trust import Trust
@@ -24,6 +25,7 @@ from agent.endpoints.probe import Probe
 from agent.endpoints.process import PidfileTarget
 from agent.endpoints.signaller import Signals
 from agent.endpoints.unit import UnitTarget
+from agent.files import read_bounded
 from agent.keys.store import Keys
 from agent.ports import Solver
 from agent.publication.directories import Publications
@@ -97,7 +99,7 @@ def make_tools(stock: Stock) -> Tools:
         clock=stock.clock,
         observer=stock.observer,
         read_secret=stock.read_secret,
-        connect=_connect,
+        connect=partial(_connect, stock),
         reach=_reach,
         roots=Roots(stock.state),
         trusted=stock.trusted,
@@ -117,10 +119,16 @@ def _solvers(stock: Stock) -> dict[str, Solver]:
     }
 
 
-def _connect(table: Ca, roots: str | None) -> HttpsTransport:
-    timeout = duration(table.timeout)
+def _connect(stock: Stock, table: Ca, roots: str | None) -> HttpsTransport:
+    client = table.client
     return HttpsTransport(
-        Peer(hosts=allowed_hosts(table), roots=roots, timeout=timeout)
+        Peer(
+            hosts=allowed_hosts(table),
+            roots=roots,
+            timeout=duration(table.timeout),
+            identity=None if client is None else lambda: _identity(stock, client),
+            proxy=table.proxy,
+        )
     )
 
 
@@ -128,3 +136,9 @@ def _reach(table: Trust, roots: str | None) -> HttpsTransport:
     host = urlsplit(table.signed or table.est or "").netloc.lower()
     timeout = duration(table.timeout)
     return HttpsTransport(Peer(hosts=frozenset({host}), roots=roots, timeout=timeout))
+
+
+def _identity(stock: Stock, client: ClientIdentity) -> bytes:
+    """Return our certificate and its key for mutual TLS, PEM; read at each use."""
+    certificate = read_bounded(Path(client.certificate))
+    return certificate + b"\n" + stock.read_secret(client.key) + b"\n"

@@ -157,6 +157,7 @@ class _Collector:
             [((token.name,), token.up) for token in view.tokens],
         )
         yield from _cas(view.cas)
+        yield from _clocks(view.cas)
         yield _gauge(
             "nfcertd_account_valid",
             "Whether the account is registered.",
@@ -237,6 +238,15 @@ def _audit(
             audit.checkpoint_at,
         ),
     }
+
+
+def _clocks(shown: tuple[CaView, ...]) -> Iterator[Metric]:
+    yield _gauge(
+        "nfcertd_ca_clock_skew_seconds",
+        "How far the CA's clock was ahead of ours at its last answer.",
+        ("ca",),
+        [((ca.name,), ca.skew) for ca in shown],
+    )
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Rows) -> Metric:

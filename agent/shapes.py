@@ -116,7 +116,10 @@ class LimitView(View, frozen=True, kw_only=True):
 
 
 class CaView(View, frozen=True, kw_only=True):
-    """A CA: whether it is asked, and why not."""
+    """A CA: whether it is asked, and why not.
+
+    `skew` is how many seconds its clock was ahead of ours at its last answer.
+    """
 
     name: str
     up: bool
@@ -124,6 +127,7 @@ class CaView(View, frozen=True, kw_only=True):
     reason: str
     not_before: datetime | None
     limits: tuple[LimitView, ...]
+    skew: float | None = None
 
 
 class AccountView(View, frozen=True, kw_only=True):

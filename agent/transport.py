@@ -6,7 +6,7 @@ It knows TLS and octets. It does not know ACME.
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,6 +40,12 @@ class TransportError(AgentError):
     kind = "transport"
 
 
+class ClientIdentityError(AgentError):
+    """What we prove ourselves with toward a CA cannot be used."""
+
+    kind = "transport.client-identity"
+
+
 class RefusedUrlError(AgentError):
     """The CA named a URL that the configuration does not let us follow."""
 
@@ -54,11 +60,15 @@ class Peer:
         hosts: Hosts (with port where the URL has one) that a URL may name.
         roots: PEM of the anchors for its TLS; None for the system's store.
         timeout: Longest time of one request, from connect to the last octet.
+        identity: Reads our certificate with its key, PEM, for mutual TLS; blocks.
+        proxy: URL of an HTTP proxy; None goes straight, whatever the environment says.
     """
 
     hosts: frozenset[str]
     roots: str | None
     timeout: timedelta
+    identity: Callable[[], bytes] | None = None
+    proxy: str | None = None
 
 
 def import_aiohttp() -> ModuleType:
@@ -100,6 +110,8 @@ class HttpsTransport:
         Raises:
             TransportError: No complete answer; the request may have arrived.
             RefusedUrlError: The URL is not https, or its host is not allowed.
+            ClientIdentityError: Our certificate or its key cannot be used.
+            FileError: They cannot be read.
         """
         self._check(request.url)
         http = self._aiohttp
@@ -113,6 +125,7 @@ class HttpsTransport:
                     data=request.body,
                     headers={**request.headers, "User-Agent": USER_AGENT},
                     allow_redirects=False,
+                    proxy=self._peer.proxy,
                 ) as answer,
             ):
                 body = await _read(answer)
@@ -139,6 +152,7 @@ class HttpsTransport:
         An open session wakes the idle daemon every 15 s.
         """
         http = self._aiohttp
+        await self._identify()
         if self._session is None:
             self._session = http.ClientSession(
                 connector=http.TCPConnector(ssl=self._context, limit=8),
@@ -152,6 +166,20 @@ class HttpsTransport:
             yield self._session
         finally:
             self._busy -= 1
+
+    async def _identify(self) -> None:
+        """Read our certificate and key again before new connections are made.
+
+        So a renewed one is used without a reload; the key is never kept in memory but
+        by OpenSSL.
+        """
+        read = self._peer.identity
+        if read is None or self._session is not None:
+            return
+        pem = await asyncio.to_thread(read)
+        context = _tls(self._peer.roots)
+        _load_identity(context, pem)
+        self._context = context
 
     async def rest(self) -> None:
         """Close idle connections; the next request opens new ones."""
@@ -188,6 +216,27 @@ def _tls(roots: str | None) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError) as error:
         raise RefusedUrlError("the ca's roots hold no usable certificate") from error
     return context
+
+
+def _load_identity(context: ssl.SSLContext, pem: bytes) -> None:
+    """Give a context our certificate and key; they touch no disk on their way.
+
+    Raises:
+        ClientIdentityError: They are not PEM, not a pair, or want a passphrase.
+    """
+    descriptor = os.memfd_create("nfcertd", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, pem)
+        path = f"/proc/self/fd/{descriptor}"
+        # Without a word for it, OpenSSL would ask the terminal for a passphrase.
+        context.load_cert_chain(path, password=b"")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ClientIdentityError(
+            "our certificate for mutual tls and its key are no usable pair of pem",
+            hint="see client of this ca; the key has no passphrase",
+        ) from error
+    finally:
+        os.close(descriptor)
 
 
 def _opaque(url: str) -> "URL":

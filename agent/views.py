@@ -200,7 +200,7 @@ def _plan(
     return PlanView(next=f"{held}renew", at=due.at, rule=due.rule)
 
 
-def ca_view(record: CaRecord, now: datetime) -> CaView:
+def ca_view(record: CaRecord, now: datetime, skew: float | None = None) -> CaView:
     """Return one CA."""
     until = record.open_until
     limits = current_limits(record, now)
@@ -214,6 +214,7 @@ def ca_view(record: CaRecord, now: datetime) -> CaView:
             LimitView(account=name, until=one.until, message=one.failure.message)
             for name, one in sorted(limits.items())
         ),
+        skew=skew,
     )
 
 

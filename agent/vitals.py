@@ -219,7 +219,8 @@ class Vitals:
         return found
 
     def _cas(self, now: datetime) -> tuple[CaView, ...]:
-        return tuple(ca_view(record, now) for record in self._known_cas())
+        skews = self.counters.skews
+        return tuple(ca_view(ca, now, skews.get(ca.name)) for ca in self._known_cas())
 
     def _accounts(self) -> tuple[AccountView, ...]:
         config = self._loading.config
@@ -293,7 +294,9 @@ class Vitals:
         return [
             alarm
             for ca in self._known_cas()
-            for alarm in alarm_views(ca.name, ca_alarms(ca, now))
+            for alarm in alarm_views(
+                ca.name, ca_alarms(ca, now, self.counters.skews.get(ca.name, 0.0))
+            )
         ]
 
 

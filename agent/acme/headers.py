@@ -22,13 +22,27 @@ def retry_after(value: str | None, now: datetime) -> datetime | None:
     text = value.strip()
     if _SECONDS.fullmatch(text):
         return now + min(timedelta(seconds=int(text)), MAX_RETRY)
+    instant = _instant(text)
+    if instant is None:
+        return None
+    return min(max(instant, now), now + MAX_RETRY).astimezone(UTC)
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Return the instant of a Date header (RFC 9110 section 6.6.1); rubbish is None."""
+    instant = None if value is None else _instant(value.strip())
+    try:
+        return None if instant is None else instant.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _instant(text: str) -> datetime | None:
     try:
         instant = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=UTC)
-    return min(max(instant, now), now + MAX_RETRY).astimezone(UTC)
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
 def replay_nonce(value: str | None) -> str | None:

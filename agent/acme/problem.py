@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from agent.acme.identifiers import Identifier
 
 PREFIX: Final = "urn:ietf:params:acme:error:"
 MAX_TEXT: Final = 500
 """Characters of a server's text that are kept."""
-MAX_PARTS: Final = 10
-"""Sub-problems that are worded; a certificate of ours names few identifiers."""
+MAX_PARTS: Final = 100
+"""Sub-problems that are worded: as many as an order has identifiers."""
+MAX_ALL: Final = 4000
+"""Characters that they share; each keeps its identifier and its type."""
+LEAST_TEXT: Final = 120
 
 
 class _Core(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +54,17 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _clauses(problem: Problem) -> Iterator[str]:
-    about = f"{problem.identifier.value}: " if problem.identifier else ""
-    yield printable(f"{about}{problem.token}: {problem.detail}".rstrip(": "))
+    yield _clause(problem, MAX_TEXT)
     # Section 6.7.1 knows one level; what is deeper is a stranger's way to be long.
-    for part in problem.subproblems[:MAX_PARTS]:
-        yield from _clauses(replace(part, subproblems=()))
+    parts = problem.subproblems[:MAX_PARTS]
+    room = max(MAX_ALL // max(len(parts), 1), LEAST_TEXT)
+    for part in parts:
+        yield _clause(part, min(room, MAX_TEXT))
+
+
+def _clause(problem: Problem, limit: int) -> str:
+    about = f"{problem.identifier.value}: " if problem.identifier else ""
+    return printable(f"{about}{problem.token}: {problem.detail}".rstrip(": "), limit)
 
 
 def printable(text: str, limit: int = MAX_TEXT) -> str:

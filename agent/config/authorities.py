@@ -9,6 +9,20 @@ from agent.config.tokens import Key
 from agent.config.units import Duration, Name, SecretReference
 
 
+class ClientIdentity(Section, frozen=True, kw_only=True):
+    """`client = { ... }`: who we are toward a CA that wants mutual TLS.
+
+    Attributes:
+        certificate: PEM file of our certificate and its intermediates.
+        key: Where its key is, PEM without a passphrase.
+    """
+
+    certificate: Annotated[str, msgspec.Meta(pattern="^/")]
+    key: Annotated[
+        str, msgspec.Meta(pattern=r"^(credential:[A-Za-z0-9._-]+|file:/.+|pkcs11:.+)$")
+    ]
+
+
 class Ca(Section, frozen=True, kw_only=True):
     """`[ca.NAME]`: an ACME server.
 
@@ -20,6 +34,8 @@ class Ca(Section, frozen=True, kw_only=True):
             `trust:NAME`; default `roots`.
         allowed_hosts: Hosts, beside the directory's, that its URLs may name.
         timeout: Longest time that one request may take.
+        client: What we prove ourselves with in TLS, for a CA that wants it.
+        proxy: URL of an HTTP proxy that is asked to CONNECT; never the environment's.
         trusted_by_peers: The peers of our endpoints trust its anchors, so that it may
             stand in for another CA of a certificate's list.
         concurrency: Certificates that are ordered from it at the same time.
@@ -32,6 +48,10 @@ class Ca(Section, frozen=True, kw_only=True):
     chain_roots: Annotated[str, msgspec.Meta(pattern="^(/|trust:.)")] | None = None
     allowed_hosts: tuple[str, ...] = ()
     timeout: Duration = "30s"
+    client: ClientIdentity | None = None
+    proxy: (
+        Annotated[str, msgspec.Meta(pattern=r"^http://[^\s/?#@]+:\d{1,5}/?$")] | None
+    ) = None
     trusted_by_peers: bool = False
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8
     requests_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0

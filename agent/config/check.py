@@ -72,6 +72,11 @@ def _authority(path: str, ca: Ca) -> Iterator[str]:
     yield from positive(f"{path}.timeout", ca.timeout)
     if not re.match(r"https://[^\s/?#@]+", ca.directory):
         yield f"{path}.directory: names no host"
+    if ca.client is not None and ca.client.key.startswith("pkcs11:"):
+        yield (
+            f"{path}.client.key: this python cannot use a key in a token for tls; "
+            "give it as credential:NAME or file:/path"
+        )
 
 
 def _account(config: Config, path: str, account: Account) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Which alarms stand for a certificate: computed from its state, raised once."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -15,6 +15,8 @@ from agent.records.others import AccountRecord, RegisterJob, TokenRecord
 from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import plan
 
+MAX_SKEW = timedelta(minutes=1)
+"""By how much the clock of a CA may differ from ours before somebody hears of it."""
 PATIENCE = 3
 """Failures in a row after which a job is an alarm, whatever its disposition."""
 
@@ -83,9 +85,21 @@ def account_alarms(record: AccountRecord) -> dict[str, Alarm]:
     return dict(_of_job("register", job, since))
 
 
-def ca_alarms(record: CaRecord, now: datetime) -> dict[str, Alarm]:
-    """Return the alarms of a CA: that it does not work, and whom it limits."""
+def ca_alarms(record: CaRecord, now: datetime, skew: float) -> dict[str, Alarm]:
+    """Return the alarms of a CA: that it does not work, whom it limits, its clock.
+
+    A clock that differs is no error: the checks of a certificate's dates decide.
+
+    Args:
+        record: What is remembered of the CA.
+        now: Wall time.
+        skew: Seconds that its clock was ahead of ours at its last answer.
+    """
     found: dict[str, Alarm] = {}
+    if abs(skew) > MAX_SKEW.total_seconds():
+        side = "ahead of" if skew > 0 else "behind"
+        cause = f"its clock is {abs(skew):.0f} s {side} ours"
+        found["ca-clock"] = _alarm(Severity.WARNING, cause, now, "compare both clocks")
     failure = record.failure
     if failure is not None and record.failures >= OPEN_AFTER:
         cause = f"{record.failures} errors in a row: {failure.message}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from agent.acme.errors import ProblemError
-from agent.acme.problem import printable
+from agent.acme.problem import Problem, printable
 from agent.errors import AgentError
 from agent.records.job import Disposition, Failure
 
@@ -26,6 +26,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "state.record": _OPERATOR,
     "state.store": _BACK,
     "transport": _BACK,
+    "transport.client-identity": _OPERATOR,
     "transport.refused": _OPERATOR,
     "publication": _BACK,
     "token": _BACK,
@@ -100,7 +101,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme.order-lost": _BACK,
     "acme.order-invalid": _BACK,
     "acme.order-expired": _BACK,
-    # theirs: RFC 8555 section 6.7, RFC 8739, RFC 9115, RFC 9773, drafts
+    # theirs: RFC 8555 section 6.7, RFC 8739, RFC 9115, RFC 9773, RFC 9799, drafts
     "acme:accountDoesNotExist": _NOW,
     "acme:alreadyReplaced": _NOW,
     "acme:alreadyRevoked": _NOW,
@@ -123,6 +124,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme:invalidContact": _OPERATOR,
     "acme:invalidProfile": _OPERATOR,
     "acme:malformed": _OPERATOR,
+    "acme:onionCAARequired": _OPERATOR,
     "acme:orderNotReady": _NOW,
     "acme:rateLimited": _WAIT,
     "acme:rejectedIdentifier": _OPERATOR,
@@ -137,7 +139,12 @@ TABLE: Final[Mapping[str, Disposition]] = {
 
 MAX_TOKEN: Final = 100
 """Characters of a problem's type that a slug keeps; no registered one is longer."""
+LASTING: Final = (_NOW, _BACK, _WAIT, _OPERATOR)
+"""Dispositions, the most lasting one at the end."""
 _NOT_FOUND: Final = 404
+_PASSING: Final = frozenset({408, 425})
+"""Request Timeout and Too Early: the same request may pass later."""
+_COMPOUND: Final = "acme:compound"
 _SERVER_ERROR: Final = 500
 _RATE_LIMITED: Final = 429
 
@@ -147,7 +154,7 @@ def failure_of(error: AgentError, now: datetime) -> Failure:
     kind = kind_of(error)
     disposition = TABLE.get(kind, Disposition.NEEDS_OPERATOR)
     if isinstance(error, ProblemError):
-        disposition = TABLE.get(kind) or by_status(error.status)
+        disposition = _of_problem(error.problem, kind, error.status)
         if disposition is Disposition.WAIT_UNTIL and error.retry_at is None:
             # Retry-After is only a SHOULD (section 6.6): without it a limit is met by
             # our own back-off, not by what awaits a part that comes back by itself.
@@ -164,13 +171,32 @@ def failure_of(error: AgentError, now: datetime) -> Failure:
     )
 
 
+def _of_problem(problem: Problem, kind: str, status: int) -> Disposition:
+    """Return what follows from a problem; from its parts where it is `compound`.
+
+    The most lasting part decides (section 6.7.1): what waits for a person is not mended
+    by trying the others again.
+    """
+    if kind != _COMPOUND or not problem.subproblems:
+        return TABLE.get(kind) or by_status(status)
+    # A compound in a compound is against the standard, and a person's.
+    parts = [
+        TABLE.get(f"acme:{part.token}") or by_status(status)
+        for part in problem.subproblems
+    ]
+    return max(parts, key=LASTING.index)
+
+
 def kind_of(error: AgentError) -> str:
     """Return the slug of an error; for a problem document that of its type.
 
     A resource that is gone (404) is told apart: CAs call that `malformed`, and an order
-    or an authorization that a CA has forgotten needs no operator.
+    or an authorization that a CA has forgotten needs no operator. Too many requests
+    (429) are a limit, also where something in between says so without a document.
     """
     if isinstance(error, ProblemError):
+        if error.status == _RATE_LIMITED and error.problem.type == "about:blank":
+            return "acme:rateLimited"
         vague = error.problem.token in {"malformed", "about:blank"}
         if vague and error.status == _NOT_FOUND:
             return "acme.not-found"
@@ -182,6 +208,6 @@ def by_status(status: int) -> Disposition:
     """Return the disposition of a problem type that the table does not know."""
     if status == _RATE_LIMITED:
         return Disposition.WAIT_UNTIL
-    if status >= _SERVER_ERROR:
+    if status >= _SERVER_ERROR or status in _PASSING:
         return Disposition.BACK_OFF
     return Disposition.NEEDS_OPERATOR

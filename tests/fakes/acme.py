@@ -98,6 +98,7 @@ class Ears:
         self.heard: list[tuple[str, str, int]] = []
         self.seconds: list[float] = []
         self.errors: list[str] = []
+        self.skews: list[tuple[str, float]] = []
         self.exchanges: list[Exchange] = []
 
     def exchanged(self, exchange: Exchange) -> None:
@@ -108,6 +109,10 @@ class Ears:
         """Remember a request."""
         self.heard.append((ca, resource, status))
         self.seconds.append(seconds)
+
+    def skew(self, ca: str, seconds: float) -> None:
+        """Hear of a clock."""
+        self.skews.append((ca, seconds))
 
     def error(self, ca: str, kind: str) -> None:
         """Remember a failure."""

@@ -76,6 +76,7 @@ class Hands:
         self.up: set[str] = set()
         self.errors: list[str] = []
         self.exchanges: list[Exchange] = []
+        self.skews: list[tuple[str, float]] = []
 
     async def make(self, key: KeyRecord) -> MadeKey:
         """Make a key."""
@@ -147,6 +148,10 @@ class Hands:
     def request(self, ca: str, resource: str, status: int, seconds: float) -> None:
         """Hear of a request."""
         del ca, resource, status, seconds
+
+    def skew(self, ca: str, seconds: float) -> None:
+        """Hear of a clock."""
+        self.skews.append((ca, seconds))
 
     def error(self, ca: str, kind: str) -> None:
         """Hear of a failure."""

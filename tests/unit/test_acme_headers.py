@@ -4,7 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.acme.headers import MAX_RETRY, media_type, replay_nonce, retry_after
+from agent.acme.headers import (
+    MAX_RETRY,
+    http_date,
+    media_type,
+    replay_nonce,
+    retry_after,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -69,3 +75,21 @@ def test_replay_nonce(value: str | None, nonce: str | None) -> None:
 def test_media_type(value: str | None, kind: str) -> None:
     """Parameters and case do not matter."""
     assert media_type(value) == kind
+
+
+@pytest.mark.parametrize(
+    ("value", "instant"),
+    [
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("Sun, 01 Mar 2026 12:00:00 GMT", NOW),
+        ("Sun, 01 Mar 2026 13:00:00 +0100", NOW),
+        ("Fri, 31 Dec 9999 23:59:59 -1200", None),
+    ],
+)
+def test_a_date_is_an_instant_or_nothing(
+    value: str | None, instant: datetime | None
+) -> None:
+    """What cannot be an instant of ours says nothing of the CA's clock."""
+    assert http_date(value) == instant

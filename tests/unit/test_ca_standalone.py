@@ -35,7 +35,10 @@ async def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> Non
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(20):
                 _, errors = await process.communicate()
-    assert (process.returncode, errors.decode()) == (0, "")
+    # On a busy machine asyncio's debug mode says that a step was slow.
+    said = errors.decode().splitlines()
+    assert [line for line in said if not line.startswith("Executing <")] == []
+    assert process.returncode == 0
     issuing = (tmp_path / "ca" / "issuing-root.pem").read_bytes()
     assert issuing.startswith(b"-----BEGIN CERTIFICATE-----")
 

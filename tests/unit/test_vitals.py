@@ -15,6 +15,7 @@ from agent.jobs.register import begin
 from agent.jobs.step import Moment
 from agent.keys.ports import TokenStatus
 from agent.manager import OVERDUE, Draws, Manager
+from agent.records.authority import CaRecord, Limit
 from agent.records.certificate import CertificateRecord, EndpointRecord, IssueJob
 from agent.records.codec import Record
 from agent.records.job import Alarm, Disposition, Failure, Severity
@@ -283,3 +284,37 @@ def test_a_scrape_has_a_content_type_and_a_body() -> None:
     kind, body = Patient(served()).vitals.metrics("")
     assert kind.startswith("text/plain")
     assert b"nfcertd_" in body
+
+
+def test_a_ca_that_does_not_work_is_a_reason() -> None:
+    """And shown with what it said; a limit and a clock are only warnings."""
+    url = "https://test.example/directory"
+    failure = Failure(
+        kind="transport",
+        message="no answer",
+        at=START,
+        disposition=Disposition.BACK_OFF,
+    )
+    limit = Limit(until=START + timedelta(hours=1), failure=failure)
+    sick = CaRecord(
+        name="test", directory=url, failures=5, failure=failure, limits={"test": limit}
+    )
+    patient = Patient(served(), account(), sick)
+    patient.vitals.counters.skew("test", -90.4)
+    assert patient.reasons == ("alarm test ca-down: 5 errors in a row: no answer",)
+    status = patient.vitals.status()
+    [ca] = status.cas
+    assert (ca.up, ca.reason, ca.skew) == (False, "no answer", -90.4)
+    assert [one.account for one in ca.limits] == ["test"]
+    causes = {alarm.id: alarm.cause for alarm in status.alarms}
+    assert causes["ca-clock"] == "its clock is 90 s behind ours"
+    assert causes["limit-test"].startswith("no orders before 2026-01-01T01:00:00Z")
+    patient.vitals.counters.skew("test", 59.0)
+    assert "ca-clock" not in {alarm.id for alarm in patient.vitals.status().alarms}
+
+
+def test_what_is_remembered_of_another_directory_is_not_shown() -> None:
+    """A CA that was exchanged begins anew."""
+    old = CaRecord(name="test", directory="https://old.example/dir", failures=9)
+    [ca] = Patient(served(), account(), old).vitals.status().cas
+    assert ca.up
