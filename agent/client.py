@@ -4,6 +4,7 @@ It knows RFC 8555's resources and rules. It does not know orders' states, keys' 
 TLS: those come through its ports.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -166,6 +167,7 @@ class AcmeClient:
         self._pace = pace
         self._nonces: list[tuple[str, float]] = []
         self._known = ""
+        self._looking = asyncio.Lock()
         self._directory: Directory | None = None
         self._directory_until: float = 0
 
@@ -175,17 +177,14 @@ class AcmeClient:
         Raises:
             AgentError: It cannot be fetched or used.
         """
-        if self._directory is None or self._clock.monotonic() > self._directory_until:
-            reply = await self._exchange(
-                Request(method="GET", url=self.directory_url, headers=_WORDS),
-                "directory",
-            )
-            self._directory = decode(
-                self._checked(reply, self.directory_url).body, Directory, "directory"
-            )
-            life = DIRECTORY_LIFE.total_seconds()
-            self._directory_until = self._clock.monotonic() + life
-        return self._directory
+        # Jobs that begin together share one look.
+        async with self._looking:
+            now = self._clock.monotonic()
+            if self._directory is None or now > self._directory_until:
+                self._directory = await self._fetch_directory()
+                life = DIRECTORY_LIFE.total_seconds()
+                self._directory_until = self._clock.monotonic() + life
+            return self._directory
 
     async def post(
         self,
@@ -232,6 +231,12 @@ class AcmeClient:
     async def rest(self) -> None:
         """Close idle connections."""
         await self._transport.rest()
+
+    async def _fetch_directory(self) -> Directory:
+        request = Request(method="GET", url=self.directory_url, headers=_WORDS)
+        reply = await self._exchange(request, "directory")
+        body = self._checked(reply, self.directory_url).body
+        return decode(body, Directory, "directory")
 
     async def _nonce(self) -> str:
         oldest = self._clock.monotonic() - NONCE_LIFE.total_seconds()

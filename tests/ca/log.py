@@ -5,7 +5,11 @@ Knows what was asked and how it was answered. Does not know why.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Final
+
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class PayloadKind(StrEnum):
@@ -38,6 +42,7 @@ class Entry:
         replay_nonce: The nonce that the answer handed out, or empty.
         problem: The type of the problem document of the answer, or empty.
         faults: The names of the faults that struck.
+        at: When it arrived, by the clock of the CA.
     """
 
     method: str
@@ -49,6 +54,7 @@ class Entry:
     replay_nonce: str = ""
     problem: str = ""
     faults: tuple[str, ...] = ()
+    at: datetime = NEVER
 
     def __str__(self) -> str:
         """Return method and resource, as tests write sequences."""

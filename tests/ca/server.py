@@ -187,6 +187,7 @@ class TestCA:
                 url=exchange.url,
                 payload_kind=kind,
                 nonce=nonce,
+                at=self.config.now(),
             )
         )
         answer = await self._answer(exchange)
