@@ -28,6 +28,7 @@ from agent.endpoints.unit import UnitTarget
 from agent.files import read_bounded
 from agent.keys.store import Keys
 from agent.ports import Solver
+from agent.preflight import Preflight, Ready
 from agent.publication.directories import Publications
 from agent.publication.roots import Roots
 from agent.solvers.dns01.solver import Dns01
@@ -90,12 +91,15 @@ def make_tools(stock: Stock) -> Tools:
         stock.keys.files.private_pem,
     )
     publications.prepare()
+    signals = Signals(stock.clock, UnitTarget(), PidfileTarget())
+    solvers, ready = _solvers(stock)
     return Tools(
         keys=stock.keys,
-        solvers=_solvers(stock),
+        solvers=solvers,
         publisher=publications,
-        signaller=Signals(stock.clock, UnitTarget(), PidfileTarget()),
+        signaller=signals,
         prober=Probe(stock.clock),
+        preflight=Preflight(stock.state, stock.keys, ready, signals.find),
         clock=stock.clock,
         observer=stock.observer,
         read_secret=stock.read_secret,
@@ -106,17 +110,26 @@ def make_tools(stock: Stock) -> Tools:
     )
 
 
-def _solvers(stock: Stock) -> dict[str, Solver]:
-    """Return a solver for each challenge type; one line registers one."""
+def _solvers(stock: Stock) -> tuple[dict[str, Solver], dict[str, Ready]]:
+    """Return a solver for each challenge type, and what looks before its orders."""
     sockets = systemd.listen_fds(stock.environ, os.getpid())
     config = stock.config()
-    return {
-        "http-01": Http01(config.http01, sockets.get("http-01", ())),
-        "tls-alpn-01": TlsAlpn01(
-            config.tlsalpn01, stock.clock, sockets.get("tls-alpn-01", ())
-        ),
-        "dns-01": Dns01(lambda: stock.config().dns01, stock.read_secret, stock.clock),
+    http01 = Http01(config.http01, sockets.get("http-01", ()))
+    tls_alpn01 = TlsAlpn01(
+        config.tlsalpn01, stock.clock, sockets.get("tls-alpn-01", ())
+    )
+    dns01 = Dns01(lambda: stock.config().dns01, stock.read_secret, stock.clock)
+    solvers: dict[str, Solver] = {
+        "http-01": http01,
+        "tls-alpn-01": tls_alpn01,
+        "dns-01": dns01,
     }
+    ready: dict[str, Ready] = {
+        "http-01": http01.ready,
+        "tls-alpn-01": tls_alpn01.ready,
+        "dns-01": dns01.ready,
+    }
+    return solvers, ready
 
 
 def _connect(stock: Stock, table: Ca, roots: str | None) -> HttpsTransport:

@@ -153,6 +153,20 @@ class Signaller(Protocol):
         ...
 
 
+class Preflight(Protocol):
+    """Looks whether an order can be worked off, before a CA's quota is spent."""
+
+    async def check(
+        self, name: str, table: Certificate, key: KeyRecord, *, challenged: bool
+    ) -> None:
+        """Return where it can.
+
+        MUST ask nothing of a CA, and MUST NOT raise for what an issuance would survive.
+        `challenged` tells that this CA has asked for a challenge before.
+        """
+        ...
+
+
 class Publisher(Protocol):
     """Puts a publication where endpoints read it; every method MUST be idempotent."""
 

@@ -29,7 +29,15 @@ from agent.jobs.references import kept
 from agent.jobs.revoking import account_of
 from agent.jobs.step import Performed
 from agent.pki.chain import parse_anchors
-from agent.ports import Keys, Prober, Publisher, RootsPublisher, Signaller, Solver
+from agent.ports import (
+    Keys,
+    Preflight,
+    Prober,
+    Publisher,
+    RootsPublisher,
+    Signaller,
+    Solver,
+)
 from agent.procedures.account import AccountProcedure
 from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
@@ -54,6 +62,7 @@ class Tools:
         publisher: Writes publications.
         signaller: Tells endpoints.
         prober: Sees what they serve.
+        preflight: Looks before each order.
         clock: Where time comes from.
         observer: Hears of every request to a CA.
         read_secret: Resolves a reference of the configuration to a secret.
@@ -68,6 +77,7 @@ class Tools:
     publisher: Publisher
     signaller: Signaller
     prober: Prober
+    preflight: Preflight
     clock: Clock
     observer: Observer
     read_secret: Callable[[str], bytes]
@@ -215,6 +225,11 @@ class Workshop:
             account=account,
             key=record.key(job.phase.key),
         )
+        if isinstance(effect, issue.CreateOrder):
+            challenged = record.challenged == context.directory
+            await self._tools.preflight.check(
+                record.name, context.config, ordering.key, challenged=challenged
+            )
         with self._noting(context.ca, _about(record, context, job)):
             return await bench.issue.perform(record.name, effect, ordering)
 

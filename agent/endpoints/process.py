@@ -65,6 +65,17 @@ class PidfileTarget:
         finally:
             os.close(descriptor)
 
+    async def find(self, reload: Reload) -> None:
+        """Return where the pidfile names a process; nothing is sent.
+
+        Raises:
+            EndpointDownError: No pidfile, or no such process.
+            EndpointDeniedError: The pidfile cannot be trusted.
+        """
+        path = Path(str(reload.pidfile))
+        pid, _ = read_pidfile(path)
+        os.close(_open_pidfd(pid, path))
+
     def _check(self, pid: int, owner: int, reload: Reload) -> None:
         """Make sure of the process; the caller holds a pidfd that was opened before.
 

@@ -24,6 +24,10 @@ class Target(Protocol):
         """Deliver the signal or the reload; raises the errors of this package."""
         ...
 
+    async def find(self, reload: Reload) -> None:
+        """Return where there is somebody to be told; raises as `tell`."""
+        ...
+
 
 @dataclass(slots=True)
 class _Round:
@@ -88,6 +92,15 @@ class Signals:
                 del shared.rounds[reload]
             if not shared.users:
                 del self._shared[name]
+
+    async def find(self, reload: Reload) -> None:
+        """Return where the target is there; nothing is delivered.
+
+        Raises:
+            EndpointError: One of its subclasses.
+        """
+        target, _ = self._choose(reload)
+        await target.find(reload)
 
     async def _take_part(
         self, target: Target, lock: asyncio.Lock, current: _Round, reload: Reload

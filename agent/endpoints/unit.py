@@ -106,6 +106,22 @@ class UnitTarget:
                 else:
                     await self._signal(bus, running, signal.Signals[reload.signal])
 
+    async def find(self, reload: Reload) -> None:
+        """Return where the unit runs; nothing is told.
+
+        Raises:
+            EndpointDownError: The unit does not run.
+            EndpointDeniedError: No bus, or it does not answer us.
+            EndpointFailedError: systemd did not answer in time.
+        """
+        unit = str(reload.unit)
+        with _worded(unit):
+            async with (
+                asyncio.timeout(self._answer_within),
+                connect(self._address) as bus,
+            ):
+                await _running(bus, unit)
+
     async def _signal(self, bus: Bus, running: Running, signum: int) -> None:
         """Have the signal delivered to the main process, once it is known to listen."""
         if running.main_pid == 0:

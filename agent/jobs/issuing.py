@@ -115,6 +115,8 @@ def fold(
             record = record.with_key(made)
         case issue.OrderSeen() if isinstance(effect, issue.CreateOrder):
             record = replace(record, orders=record.orders + 1)
+        case issue.Answered() if record.wanted is not None:
+            record = replace(record, challenged=record.wanted.directory)
         case _:
             pass
     view = view_of(record, context)

@@ -179,6 +179,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         renew_asked: An operator asked for a renewal at this instant.
         orders: How many newOrder were answered, since ever.
         choice: The CA that is ordered from; None for the first of the list.
+        challenged: URL of the directory of the CA that last asked for a challenge.
         parked: By name of the CA: attempts at CAs that this issue job has left.
     """
 
@@ -201,6 +202,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     renew_asked: datetime | None = None
     orders: int = 0
     choice: Choice | None = None
+    challenged: str = ""
     parked: Mapping[str, Parked] = msgspec.field(default_factory=dict)
 
     @property

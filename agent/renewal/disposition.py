@@ -28,6 +28,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "transport": _BACK,
     "transport.client-identity": _OPERATOR,
     "transport.refused": _OPERATOR,
+    "preflight.storage": _BACK,
     "publication": _BACK,
     "token": _BACK,
     "token.absent": _WAIT,

@@ -57,6 +57,16 @@ class Door:
         """Return hosts and ports that are listened on now; empty when idle."""
         return self._where
 
+    def ready(self) -> None:
+        """Return where the door is open, is being opened, or could be opened now.
+
+        Raises:
+            BindError: An address cannot be listened on.
+        """
+        if not self._inside and not self._opening.locked():
+            with ExitStack() as undo:
+                self._sockets(undo)
+
     @asynccontextmanager
     async def held_open(self) -> AsyncIterator[None]:
         """Listen at least until left.

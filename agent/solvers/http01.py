@@ -7,6 +7,7 @@ Listeners are open only while something is presented: an idle agent serves nobod
 
 import asyncio
 import logging
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -76,6 +77,20 @@ class Http01:
     def where(self) -> tuple[tuple[str, int], ...]:
         """Return hosts and ports that are listened on now; empty when idle."""
         return self._door.where
+
+    def ready(self) -> None:
+        """Return where a challenge could be presented now; nothing is served.
+
+        Raises:
+            BindError: An address cannot be listened on.
+            PublishError: The webroot cannot be written.
+        """
+        webroot = self._settings.webroot
+        if webroot is not None:
+            if not os.access(webroot, os.W_OK | os.X_OK):
+                raise PublishError(f"{webroot} cannot be written")
+        else:
+            self._door.ready()
 
     @asynccontextmanager
     async def prepare(

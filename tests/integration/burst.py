@@ -4,6 +4,7 @@ It knows how a scene is brought there and what is measured. It asserts nothing.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -80,6 +81,7 @@ def burst(home: Path, load: Load, within: float) -> Burst:
         writes = home / "writes"
         with on.daemon("--writes", str(writes)) as daemon:
             _wait(daemon, on, names, 1, within)
+            _rest(daemon)
             ends = {name: _issuance(on, name)["not_after"] for name in names}
             written, asked = len(_lines(writes)), len(on.ca.log)
             on.clock.push(DUE)
@@ -114,6 +116,13 @@ def _wait(
     daemon: Daemon, on: Scene, names: list[str], number: int, within: float
 ) -> None:
     daemon.wait(lambda _: all(_publications(on, n) >= number for n in names), within)
+
+
+def _rest(daemon: Daemon) -> None:
+    """Wait until nothing runs, so that the push meets a daemon that sleeps."""
+    for _ in range(2):
+        daemon.wait(lambda s: not any(c["jobs"] for c in s.view["certificates"]))
+        time.sleep(1)
 
 
 def _record(on: Scene, name: str) -> dict[str, object]:

@@ -26,9 +26,14 @@ class RecordingTarget:
         """Take no time and succeed, until told otherwise."""
         self.clock = clock
         self.told: list[tuple[float, Reload]] = []
+        self.found: list[Reload] = []
         self.takes = timedelta(0)
         self.failure: EndpointError | None = None
         self.busy = 0
+
+    async def find(self, reload: Reload) -> None:
+        """Be there."""
+        self.found.append(reload)
 
     async def tell(self, reload: Reload) -> None:
         """Note it, take the time, fail or not."""
@@ -172,3 +177,13 @@ async def test_a_reload_without_target_is_refused() -> None:
     """Neither unit nor pidfile: the configuration is wrong, and it says so at once."""
     with pytest.raises(EndpointDeniedError, match="neither unit nor pidfile"):
         await Scene().signals.tell(Reload())
+
+
+async def test_looking_for_a_target_tells_it_nothing() -> None:
+    """The one that would be told is asked, and at once."""
+    scene = Scene()
+    signals = Signals(scene.clock, scene.units, RecordingTarget(scene.clock))
+    await signals.find(NGINX)
+    assert (scene.units.found, scene.units.told) == ([NGINX], [])
+    with pytest.raises(EndpointDeniedError):
+        await signals.find(Reload())

@@ -67,6 +67,7 @@ class Shop:
                 publisher=hands,
                 signaller=hands,
                 prober=hands,
+                preflight=hands,
                 clock=FakeClock(),
                 observer=hands,
                 read_secret=lambda _: b"",

@@ -75,6 +75,20 @@ class Dns01:
         """Return what is presented now."""
         return frozenset(self._held)
 
+    def ready(self) -> None:
+        """Return where records could be written, as far as this host can tell.
+
+        Raises:
+            DnsUpdateError: The table or its key is missing.
+            FileError: The TSIG key cannot be read.
+        """
+        settings = self._settings()
+        if settings is None:
+            raise DnsUpdateError("there is no table [dns-01] any more")
+        self._provider(settings)
+        if settings.tsig is not None:
+            self._read_secret(settings.tsig.key)
+
     @asynccontextmanager
     async def prepare(
         self, presentation: Presentation

@@ -80,6 +80,14 @@ class TlsAlpn01:
         """Return hosts and ports that are listened on now; empty when idle."""
         return self._door.where
 
+    def ready(self) -> None:
+        """Return where a challenge could be presented now; nothing is served.
+
+        Raises:
+            BindError: An address cannot be listened on.
+        """
+        self._door.ready()
+
     @asynccontextmanager
     async def prepare(
         self, presentation: Presentation
