@@ -10,8 +10,8 @@ def cas_of(certificate: Certificate) -> tuple[str, ...]:
 
 def named_accounts(certificate: Certificate) -> tuple[str, ...]:
     """Return the names of the accounts that a certificate's table names."""
-    named = certificate.account or ()
-    return (named,) if isinstance(named, str) else named
+    first = () if certificate.account is None else (certificate.account,)
+    return (*first, *certificate.accounts)
 
 
 def accounts_at(config: Config, certificate: Certificate, ca: str) -> tuple[str, ...]:

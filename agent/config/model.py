@@ -47,8 +47,8 @@ class Certificate(Section, frozen=True, kw_only=True):
             the SANs of the CSR; with dns-01 also wildcards, `*.example.org`.
         ca: Name of a `[ca.NAME]`, or a list: the first one, then those that stand in
             for it.
-        account: Name of an `[account.NAME]`, or a list with one for each CA that has
-            several; default the CA's only account.
+        account: Name of an `[account.NAME]`; default the CA's only account.
+        accounts: One for each CA of the list that has several.
         key: Where its keys are made.
         challenge: How control of the names is proven.
         endpoint: Who uses it.
@@ -63,9 +63,8 @@ class Certificate(Section, frozen=True, kw_only=True):
     names: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
     ca: Name | Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
     key: Key
-    account: Name | Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] | None = (
-        None
-    )
+    account: Name | None = None
+    accounts: tuple[Name, ...] = ()
     challenge: Challenge = "http-01"
     endpoint: tuple[Endpoint, ...] = ()
     trust: Annotated[tuple[Name, ...], msgspec.Meta(max_length=4)] = ()

@@ -205,18 +205,18 @@ async def test_a_ca_whose_record_is_corrupt_is_asked_all_the_same() -> None:
     assert "ca test" in again.cells.quarantined
 
 
-@pytest.mark.parametrize("account", [("one", "other"), "other"])
-async def test_the_account_at_each_ca_may_be_named(
-    account: str | tuple[str, ...],
-) -> None:
+@pytest.mark.parametrize(
+    "named", [{"accounts": ("one", "other")}, {"account": "other"}]
+)
+async def test_the_account_at_each_ca_may_be_named(named: dict[str, object]) -> None:
     """Where a CA has several."""
     table = listed("web")
     other = replace(table.account["two"])
-    named = replace(table.certificate["web"], account=account)
+    certificate = replace(table.certificate["web"], **named)
     table = replace(
         table,
         account={**table.account, "other": other},
-        certificate={"web": named},
+        certificate={"web": certificate},
     )
     bench = Bench()
     bench.configure(table)
