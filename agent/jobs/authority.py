@@ -76,12 +76,14 @@ def reason_to_leave(record: CertificateRecord, context: Context, now: datetime) 
         return ""
     failures, failure = _trouble(job, context)
     broken = failure is not None and is_outage(failure)
+    # Once its pause is over, it is for a probe to say whether it works.
+    down = context.standing.down and context.standing.shut(now)
     said = f": {failure.message}" if failure is not None else ""
     if current is None:
-        if context.standing.down or (broken and failures >= FIRST_FAILURES):
+        if down or (broken and failures >= FIRST_FAILURES):
             return f"{context.ca} does not work and there is no certificate yet{said}"
         return ""
-    if now >= last_part(current) and (broken or context.standing.down):
+    if now >= last_part(current) and (broken or down):
         return f"{context.ca} does not work and little of the life is left{said}"
     if is_emergency(record, context, now) and _patience(context, failure, now):
         return f"{context.ca} asks for patience and the certificate is about to end"
@@ -178,11 +180,17 @@ def _without_void(record: CertificateRecord, context: Context) -> CertificateRec
 
 
 def _trouble(job: IssueJob, context: Context) -> tuple[int, Failure | None]:
-    """Return how often the CA failed at the order, or at registering the account."""
+    """Return how often the CA failed at the order, or at registering the account.
+
+    What a registration met before this renewal began says nothing of now.
+    """
     if job.failure is not None or context.account is None:
         return job.failures, job.failure
     register = context.account.register
-    return (0, None) if register is None else (register.failures, register.failure)
+    if register is None or register.failure is None:
+        return 0, None
+    stale = register.failure.at < job.created
+    return (0, None) if stale else (register.failures, register.failure)
 
 
 def _position(context: Context) -> int:

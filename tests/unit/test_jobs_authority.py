@@ -159,6 +159,24 @@ def test_an_account_that_cannot_be_registered_counts_as_well() -> None:
     assert chosen(waiting, first=with_(FIRST, account=account)) == "second"
 
 
+def test_what_was_met_before_this_renewal_says_nothing_of_now() -> None:
+    """The first CA is tried again before it is left again."""
+    register = RegisterJob(
+        id="r",
+        phase=AccountKeyMade(),
+        reason="new",
+        created=NOW,
+        failures=3,
+        failure=replace(failure("transport"), at=NOW),
+    )
+    account = replace(ACCOUNT, url="", register=register)
+    job = issue_job(KeyMade(key=key_id(9)), created=LATE)
+    waiting = replace(failing(), issue=job)
+    assert chosen(waiting, first=with_(FIRST, account=account)) == "first"
+    probed = Standing(down=True, shut_until=LATE)
+    assert chosen(waiting, first=with_(FIRST, standing=probed)) == "first"
+
+
 def test_in_an_emergency_patience_leads_to_the_next_ca() -> None:
     """A Retry-After is obeyed; it makes the next CA eligible instead."""
     assert CURRENT.current is not None
