@@ -6,14 +6,13 @@ prometheus_client, so importers do it late.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
-    GaugeMetricFamily,
     InfoMetricFamily,
     StateSetMetricFamily,
     SummaryMetricFamily,
@@ -23,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 
 from agent.counters import Counters
+from agent.gauges import cas, clocks, gauge
 from agent.records.job import Severity
 from agent.records.phases import (
     Answering,
@@ -39,7 +39,6 @@ from agent.records.phases import (
 from agent.records.revocation import ReplaceStage, RevocationAsked
 from agent.shapes import (
     AuditView,
-    CaView,
     CertificateView,
     State,
     StatusView,
@@ -101,10 +100,6 @@ def _weight(text: str) -> float:
     return float(text) if re.fullmatch(r"[01](\.\d{0,3})?", text, re.ASCII) else 0.0
 
 
-Rows = Iterable[tuple[tuple[str, ...], float | bool | datetime | None]]
-"""Label values and a value each; None leaves the series out."""
-
-
 class _Collector:
     """Turns one view into families, once."""
 
@@ -146,25 +141,25 @@ class _Collector:
             **_audit(self._view.audit),
         }
         for name, (text, value) in alone.items():
-            yield _gauge(name, text, (), [((), value)])
+            yield gauge(name, text, (), [((), value)])
 
     def _others(self) -> Iterator[Metric]:
         view = self._view
-        yield _gauge(
+        yield gauge(
             "nfcertd_token_up",
             "Whether the token answered at the last contact.",
             ("token",),
             [((token.name,), token.up) for token in view.tokens],
         )
-        yield from _cas(view.cas)
-        yield from _clocks(view.cas)
-        yield _gauge(
+        yield from cas(view.cas)
+        yield from clocks(view.cas)
+        yield gauge(
             "nfcertd_account_valid",
             "Whether the account is registered.",
             ("account", "ca"),
             [((account.name, account.ca), account.valid) for account in view.accounts],
         )
-        yield _gauge(
+        yield gauge(
             "nfcertd_alarms",
             "Alarms that stand.",
             ("severity",),
@@ -204,27 +199,6 @@ class _Collector:
         return family
 
 
-def _cas(shown: tuple[CaView, ...]) -> Iterator[Metric]:
-    yield _gauge(
-        "nfcertd_ca_up",
-        "Whether the CA works, as far as the last requests have shown.",
-        ("ca",),
-        [((ca.name,), ca.up) for ca in shown],
-    )
-    yield _gauge(
-        "nfcertd_ca_not_before_timestamp_seconds",
-        "When the CA is asked again; no series where it may be asked now.",
-        ("ca",),
-        [((ca.name,), ca.not_before) for ca in shown],
-    )
-    yield _gauge(
-        "nfcertd_account_limited_timestamp_seconds",
-        "Until when an account orders nothing, because the CA has limited it.",
-        ("account", "ca"),
-        [((x.account, ca.name), x.until) for ca in shown for x in ca.limits],
-    )
-
-
 def _audit(
     audit: AuditView,
 ) -> dict[str, tuple[str, float | bool | datetime | None]]:
@@ -238,25 +212,6 @@ def _audit(
             audit.checkpoint_at,
         ),
     }
-
-
-def _clocks(shown: tuple[CaView, ...]) -> Iterator[Metric]:
-    yield _gauge(
-        "nfcertd_ca_clock_skew_seconds",
-        "How far the CA's clock was ahead of ours at its last answer.",
-        ("ca",),
-        [((ca.name,), ca.skew) for ca in shown],
-    )
-
-
-def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Rows) -> Metric:
-    unit = "seconds" if name.endswith("_seconds") else ""
-    family = GaugeMetricFamily(name, text, labels=labels, unit=unit)
-    for values, value in rows:
-        if value is not None:
-            number = value.timestamp() if isinstance(value, datetime) else float(value)
-            family.add_metric(values, number)
-    return family
 
 
 _ABOUT_CERTIFICATES: Final[
@@ -300,7 +255,7 @@ _ABOUT_CERTIFICATES: Final[
 def _certificates(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
     for name, (text, value) in _ABOUT_CERTIFICATES.items():
         rows = [((one.name,), value(one)) for one in shown]
-        yield _gauge(name, text, ("certificate",), rows)
+        yield gauge(name, text, ("certificate",), rows)
     orders = CounterMetricFamily(
         "nfcertd_certificate_orders", "Orders, ever.", labels=("certificate", "ca")
     )
@@ -356,25 +311,25 @@ _ABOUT_LISTS: Final[
 def _lists(shown: tuple[TrustView, ...]) -> Iterator[Metric]:
     for name, (text, value) in _ABOUT_LISTS.items():
         rows = [((one.name, one.source), value(one)) for one in shown]
-        yield _gauge(name, text, ("trust", "source"), rows)
+        yield gauge(name, text, ("trust", "source"), rows)
 
 
 def _endpoints(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
     labels = ("certificate", "endpoint")
     pairs = [((one.name, e.name), e) for one in shown for e in one.endpoints]
-    yield _gauge(
+    yield gauge(
         "nfcertd_endpoint_deployed",
         "Whether the endpoint was proven to use the newest certificate.",
         labels,
         [(key, endpoint.deployed) for key, endpoint in pairs],
     )
-    yield _gauge(
+    yield gauge(
         "nfcertd_endpoint_proven_timestamp_seconds",
         "When it was last proven what the endpoint uses.",
         labels,
         [(key, endpoint.proven_at) for key, endpoint in pairs],
     )
-    yield _gauge(
+    yield gauge(
         "nfcertd_endpoint_issued_to_served_seconds",
         "From the issuance to the proof that it is served.",
         labels,
@@ -400,7 +355,7 @@ def _jobs(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
         known = PHASES.get(key[1], ())
         family.add_metric(list(key), {phase: phase in reached for phase in known})
     yield family
-    yield _gauge(
+    yield gauge(
         "nfcertd_job_failures",
         "Failed attempts in a row.",
         labels,
