@@ -25,6 +25,7 @@ from agent.files import read_bounded
 from agent.jobs import certificate, deploy, register, retire, revoke, trust
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
+from agent.jobs.issue.steps import is_presenting
 from agent.jobs.references import kept
 from agent.jobs.revoking import account_of
 from agent.jobs.step import Performed
@@ -45,7 +46,6 @@ from agent.procedures.revocation import RevokeProcedure
 from agent.procedures.trust import TrustProcedure
 from agent.records.certificate import CertificateRecord, IssueJob, Slot
 from agent.records.others import AccountRecord
-from agent.records.phases import Answering
 from agent.records.trust import TrustRecord
 from agent.renewal.disposition import kind_of
 from agent.trail.exchange import About
@@ -186,10 +186,7 @@ class Workshop:
 
     async def settle(self, record: CertificateRecord) -> None:
         """Take down what is presented for a certificate that has moved on."""
-        answering = record.issue is not None and isinstance(
-            record.issue.phase, Answering
-        )
-        if not answering:
+        if not is_presenting(record.issue):
             for bench in [*self._benches.values(), *self._replaced]:
                 await bench.issue.finished(record.name)
 

@@ -83,7 +83,8 @@ def _account(config: Config, path: str, account: Account) -> Iterator[str]:
     yield from known(f"{path}.ca", account.ca, config.ca)
     yield from _key(config, f"{path}.key", account.key)
     for contact in account.contact:
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s?]+", contact):
+        # Neither header fields nor a second address (RFC 8555 section 7.3).
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s?,]+", contact):
             yield f"{path}.contact: {contact} is not a url such as mailto:ops@example"
 
 

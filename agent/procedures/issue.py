@@ -35,10 +35,12 @@ from agent.ports import Keys, KeySigner, Presentation, Solver
 from agent.procedures.signer import account_signer
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
-from agent.records.phases import AuthorizationRecord
+from agent.records.phases import AuthorizationRecord, OrderRecord
 
 MAX_LISTED: Final = 10
 """Orders at the end of the account's list that are looked at after a lost answer."""
+_OPEN: Final = frozenset({"pending", "ready", "processing"})
+"""States of an order that is not over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,7 @@ class IssueProcedure:
     async def _look_at(self, url: str, ordering: Ordering) -> effects.OrderSeen | None:
         reply = await self._post(url, None, ordering, "order")
         order = reply.read(Order, "order")
-        open_ = order.status in {"pending", "ready", "processing"}
+        open_ = order.status in _OPEN
         if not (open_ and _is_ours(order, ordering)):
             return None
         return effects.OrderSeen(url, order)
@@ -252,9 +254,9 @@ class IssueProcedure:
             payload: dict[str, object] = {"csr": jws.b64(csr)}
             url = effect.order.finalize
             reply = await self._post(url, payload, ordering, "finalize")
-        return effects.OrderSeen(
-            effect.order.url, reply.read(Order, "order"), reply.retry_at
-        )
+        order = reply.read(Order, "order")
+        _check_unchanged(order, effect.order, ordering)
+        return effects.OrderSeen(effect.order.url, order, reply.retry_at)
 
     async def _download(self, url: str, ordering: Ordering) -> effects.Downloaded:
         signer = account_signer(self._keys, ordering.account)
@@ -304,6 +306,17 @@ def _check_order(order: Order, ordering: Ordering) -> None:
         raise OrderMismatchError("the ca's order is for other names than were asked")
     if len(order.authorizations) > MAX_IDENTIFIERS:
         raise OrderMismatchError("the ca's order has too many authorizations")
+
+
+def _check_unchanged(order: Order, known: OrderRecord, ordering: Ordering) -> None:
+    """Refuse an order that is for something else than it was (section 7.1.3).
+
+    One that is over lists what was completed, and some leave out what they have said.
+    """
+    _check_order(order, ordering)
+    strange = set(order.authorizations) - set(known.authorizations)
+    if strange and known.authorizations and order.status in _OPEN:
+        raise OrderMismatchError("the ca has changed the authorizations of the order")
 
 
 def _check_identifier(authorization: Authorization, ordering: Ordering) -> None:

@@ -16,6 +16,7 @@ from agent.jobs.issue.effects import (
 )
 from agent.jobs.step import Do, Wait
 from agent.records.certificate import IssueJob
+from agent.records.job import Disposition
 from agent.records.phases import (
     Answering,
     Downloading,
@@ -78,6 +79,20 @@ def _answering(phase: Answering, lost: str) -> Effect:
     if not open_ones:
         return FetchOrder(phase.order)
     return FetchAuthorization(open_ones[0], tuple(open_ones[1:]))
+
+
+def is_presenting(job: IssueJob | None) -> bool:
+    """Tell whether what is presented for a job stays so.
+
+    A response that the CA refused is undone (RFC 8555 section 7.5.1) until it is given
+    again; until any other answer the CA may look at any moment.
+    """
+    if job is None or not isinstance(job.phase, Answering):
+        return False
+    refused = job.failure is not None and (
+        job.failure.disposition is Disposition.NEEDS_OPERATOR
+    )
+    return job.running or not (refused and job.intent == Answer.name)
 
 
 def _why_waiting(job: IssueJob) -> str:
