@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv fmt lint type imports sizes unit check \
+.PHONY: help install venv servers fmt lint type imports sizes unit check \
         integration system test demo clean
 
 help: ## list the targets
@@ -30,6 +30,9 @@ $(STAMP): pyproject.toml constraints.txt tests/tools/requirements.py
 	$(PYTHON) -m venv $(VENV)
 	$(PYTHON) tests/tools/requirements.py | $(BIN)/python -m pip install --quiet -c constraints.txt -r /dev/stdin
 	@touch $@
+
+servers: venv ## fetch the other ACME servers that tests know; what cannot be had is skipped
+	@tests/tools/servers $(BIN)/python
 
 fmt: venv ## format, and repair what ruff can repair
 	$(BIN)/ruff format $(CODE)
@@ -63,6 +66,7 @@ system: venv ## tests in a booted systemd (root)
 
 test: ## install what is missing, then check, integration and system
 	@$(MAKE) --no-print-directory install
+	@$(MAKE) --no-print-directory servers
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory integration
 	@$(MAKE) --no-print-directory system

@@ -33,6 +33,7 @@ _WORDS: Final = {"Accept-Language": "en"}
 """What a CA tells the operator is wanted in one language (section 6.1)."""
 _JOSE: Final = "application/jose+json"
 _PEM: Final = "application/pem-certificate-chain"
+_HTML: Final = "text/html"
 _OK: Final = range(200, 300)
 _NOT_FOUND: Final = 404
 
@@ -308,11 +309,15 @@ class AcmeClient:
     def _checked(self, response: Response, url: str) -> Reply:
         now = self._clock.now()
         retry_at = retry_after(response.headers.get("retry-after"), now)
+        kind = media_type(response.headers.get("content-type"))
+        if response.status in _OK and kind == _HTML and response.body[:1] == b"<":
+            # Something in between said yes in the CA's place: it may know of nothing.
+            raise ProtocolError("a page in html came instead of the ca's answer")
         if response.status in _OK:
             return Reply(
                 response.status,
                 response.headers.get("location", ""),
-                media_type(response.headers.get("content-type")),
+                kind,
                 response.body,
                 retry_at,
             )

@@ -1,4 +1,4 @@
-"""Every fault of the script, at every request of an enrolment and of a renewal.
+"""Every fault of the script, at every request of an enrolment, renewal, revocation.
 
 Exhaustive: the requests are those of a run without faults, and each is struck once by
 each fault. Whatever happens, the certificate comes in the end, whoever waits says why
@@ -28,9 +28,9 @@ pytestmark = pytest.mark.integration
 CA: Final = Config(order_polls=1)
 EXTRA: Final = 6
 """Requests that one fault may cost, beside those of an order that it ends."""
+REVOCATIONS: Final = 2
+"""Requests for one revocation that one fault may cost."""
 COSTLY: Final = {
-    # Ten polls show that the challenge was never answered.
-    "html with success": 14,
     # The client is made impatient for it: on a busy machine it gives up more often.
     "slower than the client waits": 20,
     "processing for five looks": 5,
@@ -216,6 +216,32 @@ def test_every_request_may_be_struck(name: str, requests: Requests) -> None:
     with homes() as home:
         for nth in points:
             asyncio.run(visit(nth, home()))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_revocation_may_be_struck(name: str) -> None:
+    """It is revoked all the same, once, and what comes after it is served."""
+    action = FAULTS[name]
+    timeout = IMPATIENT if isinstance(action, actions.Delay) else PATIENT
+
+    async def revoke(home: Path) -> None:
+        async with world(home, CA, timeout=timeout) as place:
+            await travel(place, 1)
+            [first] = place.ca.certificates
+            place.ca.faults.add(Fault(resource="revokeCert", action=action))
+            asked = len(place.ca.log.of("revokeCert"))
+            place.daemon.revoke()
+            await place.daemon.until(lambda: place.deployed(2))
+            check_waits(place)
+            check_nothing_is_left(place, 2)
+            assert list(place.ca.revoked) == [first.serial]
+            known = {i.serial: i.revocation for i in place.daemon.web.issued}
+            assert known[f"{first.serial:x}"] is not None
+            cost = len(place.ca.log.of("revokeCert")) - asked
+            assert cost <= COSTLY.get(name, REVOCATIONS), cost
+
+    with homes() as home:
+        asyncio.run(revoke(home()))
 
 
 def _strikes(asked: list[str], nth: int, wanted: frozenset[str] | None) -> bool:

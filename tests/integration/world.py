@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import structs
 
-from agent import loading
+from agent import demands, loading
 from agent.config.model import Config as Configuration
 from agent.daemon import Daemon, Host
 from agent.jobs.certificate import next_step
@@ -158,6 +158,14 @@ class Watched(Daemon):
         now = self._host.clock.now()
         self._cells.certificates["web"].change(
             lambda record: structs.replace(record, renew_asked=now)
+        )
+        self._manager.touch()
+
+    def revoke(self) -> None:
+        """Ask for the revocation of what is served, as an operator does."""
+        moment = self._manager.moment()
+        self._cells.certificates["web"].change(
+            lambda record: demands.revoke(record, {"reason": "superseded"}, moment)
         )
         self._manager.touch()
 

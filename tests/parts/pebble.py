@@ -9,9 +9,9 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,8 @@ class PebbleOptions:
         validity: Lifetime of the certificates.
         dns: Address and port of the DNS server that it asks; empty for one that
             answers 127.0.0.1 for all names.
+        programs: Directory of its programs; empty for those that are installed.
+        settings: Further members of its configuration file.
     """
 
     http_port: int = 0
@@ -46,6 +48,12 @@ class PebbleOptions:
     authz_reuse: int = 0
     validity: timedelta = timedelta(days=90)
     dns: str = ""
+    programs: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def program(self, name: str) -> str:
+        """Return the command that runs one of its programs."""
+        return f"{self.programs}/{name}" if self.programs else name
 
     @property
     def environment(self) -> dict[str, str]:
@@ -120,12 +128,14 @@ def pebble(scratch: Path, options: PebbleOptions = DEFAULT) -> Iterator[Pebble]:
         "ocspResponderURL": "",
         "externalAccountBindingRequired": False,
         "certificateValidityPeriod": int(options.validity.total_seconds()),
+        **options.settings,
     }
     config = home / "pebble.json"
     config.write_text(json.dumps({"pebble": settings}))
     setting = Setting(environment=options.environment)
-    with nullcontext(options.dns) if options.dns else _names(home) as dns:
-        argv = ["pebble", "-config", str(config), "-dnsserver", dns]
+    with nullcontext(options.dns) if options.dns else names(home) as dns:
+        program = options.program("pebble")
+        argv = [program, "-config", str(config), "-dnsserver", dns]
         with running("pebble", argv, home / "pebble.log", setting) as part:
             server = Pebble(
                 directory_url=f"https://{HOST}:{port}/dir",
@@ -139,19 +149,29 @@ def pebble(scratch: Path, options: PebbleOptions = DEFAULT) -> Iterator[Pebble]:
 
 
 @contextmanager
-def _names(home: Path) -> Iterator[str]:
-    """Run the DNS server; the value is its address and port."""
-    control, dns = free_port(), free_port()
+def names(home: Path, listen: str = "", leads_to: str = HOST) -> Iterator[str]:
+    """Run a DNS server that gives one address for all names.
+
+    Args:
+        home: Where its log goes.
+        listen: Address and port; empty chooses a free port of 127.0.0.1.
+        leads_to: The address that it gives.
+
+    Yields:
+        Its address and port.
+    """
+    control = free_port()
+    where = listen or f"{HOST}:{free_port()}"
     argv = [
         "pebble-challtestsrv",
-        *("-management", f"{HOST}:{control}", _dns_option(), f"{HOST}:{dns}"),
+        *("-management", f"{HOST}:{control}", _dns_option(), where),
         *("-http01", "", "-https01", "", "-tlsalpn01", ""),
-        *("-defaultIPv4", HOST, "-defaultIPv6", ""),
+        *("-defaultIPv4", leads_to, "-defaultIPv6", ""),
     ]
-    log = home / "challtestsrv.log"
-    with running("challtestsrv", argv, log) as part:
-        part.wait_until(lambda: answers(dns) and answers(control))
-        yield f"{HOST}:{dns}"
+    host, _, port = where.rpartition(":")
+    with running("challtestsrv", argv, home / "challtestsrv.log") as part:
+        part.wait_until(lambda: answers(int(port), host) and answers(control))
+        yield where
 
 
 def _dns_option() -> str:

@@ -201,11 +201,11 @@ def free_port() -> int:
     return port
 
 
-def answers(port: int) -> bool:
-    """Tell whether something accepts connections on a port of 127.0.0.1."""
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether something accepts connections on a port of a loopback address."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def missing(*programs: str) -> str:

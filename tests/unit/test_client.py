@@ -290,6 +290,20 @@ async def test_an_error_without_a_document_keeps_its_status(
     assert caught.value.problem.token == "about:blank"
 
 
+async def test_a_page_of_something_in_between_is_no_success(
+    ca: Ca, client: AcmeClient
+) -> None:
+    """A portal says yes to anything; a CA that only mislabels its JSON is heard."""
+    page = b"<html><body>welcome</body></html>"
+    ca.replies = [
+        answer(200, page, content_type="text/html; charset=utf-8"),
+        answer(200, b"{}", content_type="text/html"),
+    ]
+    with pytest.raises(ProtocolError, match="html"):
+        await post(client)
+    assert (await post(client)).body == b"{}"
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_a_refusal(ca: Ca, client: AcmeClient, status: int) -> None:
     """Nothing is sent to where it points."""

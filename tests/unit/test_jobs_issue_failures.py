@@ -37,6 +37,7 @@ from tests.vectors.records import (
         ("key-made", "find-order", "acme:malformed", "create-order"),
         ("key-made", "find-order", "acme.not-found", "create-order"),
         ("answering-asked", "answer", "transport", "fetch-authorization"),
+        ("answering-asked", "answer", "acme.protocol", "fetch-authorization"),
         ("answering-asked", "answer", "solver.self-check", "answer"),
         ("answering-asked", "answer", "acme:malformed", "fetch-authorization"),
         ("answering-asked", "answer", "acme:accountDoesNotExist", "create-order"),

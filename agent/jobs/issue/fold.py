@@ -264,7 +264,7 @@ def _is_lost(effect: Effect, failure: Failure) -> bool:
     """
     unclear = failure.kind in {"transport", _UNTYPED} and _is_passing(failure)
     match effect:
-        case CreateOrder():
+        case CreateOrder() | Answer():
             return unclear or failure.kind == "acme.protocol"
         case FindOrder() | FetchAuthorization() | FetchOrder():
             return _continues(failure)
