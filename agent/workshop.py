@@ -43,7 +43,6 @@ from agent.procedures.account import AccountProcedure
 from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
 from agent.procedures.revocation import RevokeProcedure
-from agent.procedures.trust import TrustProcedure
 from agent.records.certificate import CertificateRecord, IssueJob, Slot
 from agent.records.others import AccountRecord
 from agent.records.trust import TrustRecord
@@ -108,7 +107,6 @@ class Workshop:
         self._config = Config()
         self._benches: dict[str, _Bench] = {}
         self._replaced: list[_Bench] = []
-        self._lists = TrustProcedure(tools.reach, tools.roots, tools.clock)
         self._deploy = DeployProcedure(
             tools.publisher, tools.signaller, tools.prober, tools.clock
         )
@@ -182,7 +180,12 @@ class Workshop:
         Raises:
             AgentError: It failed.
         """
-        return await self._lists.perform(effect, record, table)
+        # Late: most daemons follow no list.
+        from agent.procedures.trust import TrustProcedure  # noqa: PLC0415
+
+        tools = self._tools
+        lists = TrustProcedure(tools.reach, tools.roots, tools.clock)
+        return await lists.perform(effect, record, table)
 
     async def settle(self, record: CertificateRecord) -> None:
         """Take down what is presented for a certificate that has moved on."""

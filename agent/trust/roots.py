@@ -17,11 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    pkcs7,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
 from agent.acme.problem import printable
@@ -136,6 +132,9 @@ def read_cacerts(body: bytes) -> Document:
         FormatError: It is no such response, or holds no root.
         EntryError: A certificate in it cannot be read.
     """
+    # It brings the library's mail parser with it, which few daemons need.
+    from cryptography.hazmat.primitives.serialization import pkcs7  # noqa: PLC0415
+
     bounded(body)
     try:
         # RFC 8951 section 3.1: the content is base64 whatever headers say, and

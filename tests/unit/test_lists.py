@@ -1,5 +1,7 @@
 """Lists as subjects of the manager, and what is shown and asked of them."""
 
+from datetime import datetime
+
 import pytest
 from msgspec.structs import replace
 
@@ -81,6 +83,35 @@ async def test_a_roll_over_runs_by_itself(bench: Bench) -> None:
         root(2).fingerprint,
         root(3).fingerprint,
     ]
+
+
+async def test_an_end_between_any_two_writes_is_made_good(bench: Bench) -> None:
+    """Whatever was durable last, the next process comes to the same end."""
+    await bench.until(lambda: record(bench).published == 1)
+    bench.performer.offers["ours"] = offer(root(2), root(3))
+    await bench.until(lambda: record(bench).published == 3)
+    kept = [put for put in bench.store.puts if isinstance(put, TrustRecord)]
+    assert len(kept) > 15
+    for put in kept:
+        await _comes_to_the_end(Bench(put), bench.clock.now())
+
+
+async def _comes_to_the_end(bench: Bench, now: datetime) -> None:
+    bench.clock.jump(now)
+    bench.performer.offers["ours"] = offer(root(2), root(3))
+    bench.configure(Config(trust={"ours": TABLE}))
+    await bench.until(
+        lambda: (
+            _held(bench) == [root(2), root(3)]
+            and record(bench).published == record(bench).version
+        )
+    )
+
+
+def _held(bench: Bench) -> list[Ca]:
+    known = {root(number).fingerprint: root(number) for number in (1, 2, 3)}
+    held = [known[one.fingerprint] for one in record(bench).roots]
+    return sorted(held, key=lambda ca: ca.certificate.serial_number)
 
 
 async def test_one_sick_list_does_not_stop_the_other() -> None:
