@@ -187,6 +187,16 @@ class AcmeClient:
                 self._directory_until = self._clock.monotonic() + life
             return self._directory
 
+    async def get(self, url: str, resource: str) -> Reply:
+        """Read a resource that is public, without a signature (RFC 9773 section 4.1).
+
+        Raises:
+            AgentError: The CA refused, broke the protocol, or did not answer.
+        """
+        headers = {"Accept": "application/json"}
+        request = Request(method="GET", url=url, headers=headers)
+        return self._checked(await self._exchange(request, resource), url)
+
     async def post(
         self,
         url: str,

@@ -7,6 +7,7 @@ difference. Lower-case clauses, constant text, data in fields, no secret.
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from agent.records.authority import CaRecord
 from agent.records.certificate import (
@@ -19,6 +20,9 @@ from agent.records.certificate import (
 from agent.records.keys import KeyState
 from agent.records.others import AccountRecord
 from agent.records.trust import TrustRecord
+
+_QUIET: Final = frozenset({"renewal-info"})
+"""Kinds of jobs that come again and again: only what comes of them is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Eve
     yield from _choice(before, after)
     yield from _issuance(before, after)
     yield from _revocations(before, after)
+    yield from _suggestion(before, after)
     yield from _jobs(before, after)
     yield from _endpoints(before, after)
     yield from _keys(before, after)
@@ -196,6 +201,28 @@ def _revocations(
         yield Event(subject=after.name, kind="certificate.replaced", text=text)
 
 
+def _suggestion(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    """Tell of a window that is new; the same one again is no news."""
+    known, told = before.suggestion, after.suggestion
+    if told is None or told.pick is None or told.start is None or told.end is None:
+        return
+    if known is not None and (known.pick, known.explanation) == (
+        told.pick,
+        told.explanation,
+    ):
+        return
+    text = (
+        f"the ca suggests a renewal between {told.start:%FT%TZ} and {told.end:%FT%TZ}, "
+        f"{told.pick:%FT%TZ} was drawn"
+    )
+    if told.explanation:
+        text = f"{text}; it explains that at {told.explanation}"
+    fields = {"explanation": told.explanation} if told.explanation else {}
+    yield Event(
+        subject=after.name, kind="renewal-info.window", text=text, fields=fields
+    )
+
+
 def _jobs(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
     old, new = jobs(before), jobs(after)
     for slot, job in new.items():
@@ -208,6 +235,8 @@ def _job(
     about = f"{slot.kind} {slot.name}".strip()
     fields = {"job": after.id, "slot": about}
     if before is None or before.id != after.id:
+        if slot.kind in _QUIET:
+            return
         text = f"{about} begins: {after.reason}"
         yield Event(subject=name, kind=f"{slot.kind}.begun", text=text, fields=fields)
         return

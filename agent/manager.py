@@ -279,7 +279,8 @@ class Manager:
 
     def _ca(self, place: Place) -> str | None:
         """Return the CA that a job asks something of; None where it asks nothing."""
-        if place.slot.kind not in {"issue", "revoke"} or not self._has(place):
+        asks = place.slot.kind in {"issue", "revoke", "renewal-info"}
+        if not asks or not self._has(place):
             return None
         return self._contexts.current(place.name).ca
 

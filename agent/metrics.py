@@ -26,6 +26,7 @@ from agent.gauges import cas, clocks, gauge
 from agent.records.job import Severity
 from agent.records.phases import (
     Answering,
+    AskDue,
     Condemned,
     Destroyed,
     Downloading,
@@ -65,6 +66,7 @@ PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "retire": _tags(Condemned, Destroyed),
     "revoke": _tags(RevocationAsked),
     "replace": tuple(ReplaceStage),
+    "renewal-info": _tags(AskDue),
 }
 """The states of `nfcertd_job_phase`, by the kind of the job."""
 
@@ -228,6 +230,14 @@ _ABOUT_CERTIFICATES: Final[
     "nfcertd_certificate_renew_at_timestamp_seconds": (
         "When it is renewed.",
         lambda one: one.renew_at,
+    ),
+    "nfcertd_ari_window_start_timestamp_seconds": (
+        "When the renewal window begins that the CA suggests.",
+        lambda one: one.suggestion.start if one.suggestion else None,
+    ),
+    "nfcertd_ari_window_end_timestamp_seconds": (
+        "When the renewal window ends that the CA suggests.",
+        lambda one: one.suggestion.end if one.suggestion else None,
     ),
     "nfcertd_certificate_issued": (
         "Whether there is a certificate; says nothing about who serves it.",

@@ -78,6 +78,16 @@ class PlanView(View, frozen=True, kw_only=True):
     rule: str
 
 
+class SuggestionView(View, frozen=True, kw_only=True):
+    """When the CA would like a certificate to be renewed (RFC 9773)."""
+
+    start: datetime
+    end: datetime
+    pick: datetime | None
+    explanation: str
+    ask_at: datetime | None
+
+
 class CertificateView(View, frozen=True, kw_only=True):
     """A certificate as a person wants to see it.
 
@@ -97,6 +107,7 @@ class CertificateView(View, frozen=True, kw_only=True):
     not_after: datetime | None
     renew_at: datetime | None
     rule: str
+    suggestion: SuggestionView | None = None
     publication: int
     orders: int
     endpoints: tuple[EndpointView, ...]

@@ -21,7 +21,7 @@ from agent.records.job import Alarm
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
 from agent.renewal.breaker import OPEN_AFTER, current_limits
-from agent.renewal.plan import plan
+from agent.renewal.plan import due as due_of
 from agent.shapes import (
     AccountView,
     AlarmView,
@@ -33,6 +33,7 @@ from agent.shapes import (
     LimitView,
     PlanView,
     State,
+    SuggestionView,
 )
 
 
@@ -68,7 +69,7 @@ def certificate_view(
     """Return one certificate."""
     current = record.current
     configured = None if context is None else context.config.renew_at
-    due = None if current is None else plan(current, configured)
+    due = due_of(record, configured)
     newest = record.publications[-1].number if record.publications else 0
     endpoints = _endpoints(record, context, newest)
     deployed = bool(newest) and all(e.deployed for e in endpoints)
@@ -87,6 +88,7 @@ def certificate_view(
         not_after=current.not_after if current else None,
         renew_at=due.at if due else None,
         rule=due.rule if due else "",
+        suggestion=_suggestion(record),
         publication=newest,
         orders=record.orders,
         endpoints=endpoints,
@@ -102,6 +104,19 @@ def _trust(record: CertificateRecord) -> dict[str, int]:
     """Return the version of each list in the newest publication."""
     newest = record.publications[-1:]
     return {part.name: part.version for p in newest for part in p.trust}
+
+
+def _suggestion(record: CertificateRecord) -> SuggestionView | None:
+    known = record.suggestion
+    if known is None or known.start is None or known.end is None:
+        return None
+    return SuggestionView(
+        start=known.start,
+        end=known.end,
+        pick=known.pick,
+        explanation=known.explanation,
+        ask_at=known.ask_at,
+    )
 
 
 def _endpoints(
@@ -188,14 +203,14 @@ def _plan(
     if context is None:
         return PlanView(next="nothing, it is not configured", at=None, rule="unmanaged")
     for job in _jobs(record, context, now):
-        if not job.slot.startswith("retire"):
+        if not job.slot.startswith(("retire", "renewal-info")):
             rule = f"after {job.failures} failures" if job.failures else job.reason
             where = f" at {context.ca}" if record.choice else ""
             step = f"{job.slot}{where}: {job.next}"
             return PlanView(next=step, at=job.at, rule=rule)
-    if record.current is None:
+    due = due_of(record, context.config.renew_at)
+    if due is None:
         return PlanView(next="order a certificate", at=now, rule="there is none yet")
-    due = plan(record.current, context.config.renew_at)
     held = "held by an operator: " if record.held else ""
     return PlanView(next=f"{held}renew", at=due.at, rule=due.rule)
 

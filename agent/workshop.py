@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from agent.acme.errors import NotOfferedError
+from agent.acme.errors import NotOfferedError, RenewalInfoError
 from agent.client import ABOUT, AcmeClient, Observer, Pace, Transport
 from agent.clock import Clock
 from agent.config.authorities import Ca
@@ -22,7 +22,15 @@ from agent.config.model import Config
 from agent.config.trust import Trust, list_of
 from agent.errors import AgentError
 from agent.files import read_bounded
-from agent.jobs import certificate, deploy, register, retire, revoke, trust
+from agent.jobs import (
+    certificate,
+    deploy,
+    register,
+    renewal_info,
+    retire,
+    revoke,
+    trust,
+)
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue.steps import is_presenting
@@ -42,6 +50,7 @@ from agent.ports import (
 from agent.procedures.account import AccountProcedure
 from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
+from agent.procedures.renewal_info import RenewalInfoProcedure
 from agent.procedures.revocation import RevokeProcedure
 from agent.records.certificate import CertificateRecord, IssueJob, Slot
 from agent.records.others import AccountRecord
@@ -96,6 +105,7 @@ class _Bench:
     issue: IssueProcedure
     account: AccountProcedure
     revoke: RevokeProcedure
+    renewal_info: RenewalInfoProcedure
 
 
 class Workshop:
@@ -155,6 +165,8 @@ class Workshop:
                 )
                 keep = self._kept(record, context)
                 return await self._deploy.perform(effect, about, keep)
+            case renewal_info.AskRenewalInfo():
+                return await self._ask(record, effect)
             case _:
                 return await self._issue(record, effect, context)
 
@@ -256,6 +268,20 @@ class Workshop:
                 signer = bench.revoke.by_account(account)
             return await bench.revoke.perform(effect, issued, signer)
 
+    async def _ask(
+        self, record: CertificateRecord, effect: renewal_info.AskRenewalInfo
+    ) -> renewal_info.Informed:
+        current = record.current
+        if current is None:
+            raise LookupError(record.name)
+        table = self._config.ca.get(current.ca)
+        if table is None or table.directory != current.directory:
+            raise RenewalInfoError(f"the ca {current.ca} is no longer configured so")
+        bench = await self._bench(current.ca)
+        about = About(subject=record.name, transaction=current.order)
+        with self._noting(current.ca, about):
+            return await bench.renewal_info.perform(effect, current.not_after)
+
     @contextmanager
     def _noting(self, ca: str, about: About) -> Iterator[None]:
         token = ABOUT.set(about)
@@ -328,6 +354,7 @@ class Workshop:
             IssueProcedure(client, tools.keys, tools.solvers, tools.clock),
             AccountProcedure(client, tools.keys, tools.read_secret),
             RevokeProcedure(client, tools.keys),
+            RenewalInfoProcedure(client),
         )
 
     async def _anchors(self, table: Ca) -> tuple[x509.Certificate, ...]:

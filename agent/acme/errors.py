@@ -60,6 +60,18 @@ class OrderMismatchError(AgentError):
     kind = "acme.order-mismatch"
 
 
+class RenewalInfoError(AgentError):
+    """Renewal information that cannot be used (RFC 9773 section 4.2)."""
+
+    kind = "acme.renewal-info"
+
+
+class ReplacesRefusedError(AgentError):
+    """The CA takes the order only where it does not say what it replaces."""
+
+    kind = "acme.replaces-refused"
+
+
 class KeyReuseError(AgentError):
     """An account key is about to become a certificate's key."""
 

@@ -92,6 +92,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     expires: Instant | None = None
     certificate: Url | None = None
     error: Problem | None = None
+    replaces: Annotated[str, msgspec.Meta(max_length=512)] | None = None
 
 
 class OrderList(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,6 +90,7 @@ def _certificates(view: StatusShape, screen: Screen) -> list[str]:
     lines = [heading]
     for line, one in zip(drawn, view.certificates, strict=True):
         lines.append(line)
+        lines += _explained(one, screen)
         for endpoint in one.endpoints:
             lines += _endpoint(endpoint, one, view.now, screen)
         for job in one.jobs:
@@ -109,6 +110,18 @@ def _certificate(one: CertificateShape, now: datetime) -> list[Cell]:
         Cell(ends),
         Cell(f"{plan.next}{when}{rule}"),
     ]
+
+
+def _explained(one: CertificateShape, screen: Screen) -> list[str]:
+    """Return why the CA suggests what it suggests, where it says so (RFC 9773 4.2)."""
+    told = one.suggestion
+    if told is None or not told.explanation:
+        return []
+    text = (
+        f"the ca suggests a renewal between {day(told.start)} and {day(told.end)}, "
+        f"and explains that at {told.explanation}"
+    )
+    return screen.paragraph(text, "  ", "    ")
 
 
 def _endpoint(

@@ -57,6 +57,14 @@ class PlanShape(Shape, frozen=True, kw_only=True):
     rule: str = ""
 
 
+class SuggestionShape(Shape, frozen=True, kw_only=True):
+    """When the CA would like a renewal."""
+
+    start: datetime = EPOCH
+    end: datetime = EPOCH
+    explanation: str = ""
+
+
 class CertificateShape(Shape, frozen=True, kw_only=True):
     """A certificate."""
 
@@ -67,6 +75,7 @@ class CertificateShape(Shape, frozen=True, kw_only=True):
     issued: bool = False
     deployed: bool = False
     not_after: datetime | None = None
+    suggestion: SuggestionShape | None = None
     publication: int = 0
     endpoints: tuple[EndpointShape, ...] = ()
     jobs: tuple[JobShape, ...] = ()

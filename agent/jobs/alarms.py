@@ -13,7 +13,7 @@ from agent.records.job import Alarm, Disposition, Severity
 from agent.records.keys import PinStatus
 from agent.records.others import AccountRecord, RegisterJob, TokenRecord
 from agent.renewal.breaker import OPEN_AFTER, current_limits
-from agent.renewal.plan import plan
+from agent.renewal.plan import due
 
 MAX_SKEW = timedelta(minutes=1)
 """By how much the clock of a CA may differ from ours before somebody hears of it."""
@@ -45,8 +45,8 @@ def _called_for(
         cause = f"the certificate ended at {current.not_after:%Y-%m-%d %H:%M:%SZ}"
         yield "expired", _alarm(Severity.CRITICAL, cause, now)
     elif current is not None:
-        due = plan(current, context.config.renew_at)
-        if now >= due.emergency_at:
+        planned = due(record, context.config.renew_at)
+        if planned is not None and now >= planned.emergency_at:
             cause = f"the certificate ends at {current.not_after:%Y-%m-%d %H:%M:%SZ}"
             yield "expiring", _alarm(Severity.CRITICAL, cause, now)
     if current is not None:

@@ -11,6 +11,7 @@ from agent.jobs import (
     deploy,
     deploying,
     issuing,
+    renewal_info,
     replacing,
     retire,
     retiring,
@@ -23,8 +24,16 @@ from agent.jobs.issue import effects as issue
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.certificate import CertificateRecord, Slot, jobs
 
-Effect = issue.Effect | deploy.Effect | retire.Effect | revoke.Effect
-Outcome = issue.Outcome | deploy.Outcome | retire.Outcome | revoke.Outcome
+Effect = (
+    issue.Effect | deploy.Effect | retire.Effect | revoke.Effect | renewal_info.Effect
+)
+Outcome = (
+    issue.Outcome
+    | deploy.Outcome
+    | retire.Outcome
+    | revoke.Outcome
+    | renewal_info.Outcome
+)
 
 
 def next_step(  # noqa: PLR0911 -- one arm a kind
@@ -47,6 +56,8 @@ def next_step(  # noqa: PLR0911 -- one arm a kind
             return revoke.next_step(record.revoke[slot.name], revocation, now)
         case "replace" if record.replacing is not None:
             return replacing.next_step(record, record.replacing, context)
+        case "renewal-info" if record.renewal_info is not None:
+            return renewal_info.next_step(record, record.renewal_info, context, now)
         case _:
             retirement = retiring.view_of(record, slot.name, context)
             return retire.next_step(record.retire[slot.name], retirement, now)
@@ -72,6 +83,8 @@ def fold(
             return deploying.fold(record, name, effect, outcome, context, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "revoke" if isinstance(outcome, Performed | Failed):
             return revoking.fold(record, name, outcome, context, moment)
+        case "renewal-info" if record.renewal_info is not None:
+            return renewal_info.fold(record, record.renewal_info, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "retire" if isinstance(outcome, Performed | Failed):
             return retiring.fold(record, name, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case _:

@@ -13,9 +13,8 @@ from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue import steps
 from agent.jobs.issue.fold import fold as fold_job
-from agent.jobs.step import Do, Moment, Wait
+from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.jobs.trusting import trust_of
-from agent.pki.chain import CheckedChain
 from agent.records.certificate import (
     CertificateRecord,
     Issuance,
@@ -26,7 +25,10 @@ from agent.records.job import Disposition
 from agent.records.keys import KeyState
 from agent.records.revocation import IssuedRecord
 from agent.renewal.backoff import AWAITED
+from agent.renewal.plan import usual_pause
 
+REFUSABLE: Final = {"acme.replaces-refused": "replaces"}
+"""Members of newOrder without which it is asked once more, by the refusal's kind."""
 HASTE: Final = 16
 """In an emergency our own back-off is shortened to this part of itself."""
 
@@ -90,7 +92,22 @@ def view_of(record: CertificateRecord, context: Context) -> issue.View:
         account_reason=reason,
         account_at=at,
         in_service_until=None if current is None else current.not_after,
+        extras=_extras(record, context),
     )
+
+
+def _extras(record: CertificateRecord, context: Context) -> issue.Extras:
+    """Return what the next newOrder asks for, less what was refused already.
+
+    A certificate is replaced only where the same account ordered it from the same CA:
+    another one would be refused (RFC 9773 section 5).
+    """
+    wanted, current, account = record.wanted, record.current, context.account
+    if wanted is None or current is None or account is None or not account.url:
+        return issue.Extras()
+    ours = current.directory == account.directory and current.account_url == account.url
+    named = ours and "replaces" not in wanted.refused
+    return issue.Extras(replaces=current.certid if named else "")
 
 
 def fold(
@@ -103,8 +120,8 @@ def fold(
 ) -> CertificateRecord:
     """Return the whole record after an effect of the issue job."""
     match outcome:
-        case issue.Downloaded(chain):
-            return _issued(record, job, chain, context, moment)
+        case issue.Downloaded():
+            return _issued(record, job, outcome, context, moment)
         case issue.KeyExists(public, serial):
             made = replace(
                 record.key(job.phase.key),
@@ -117,6 +134,9 @@ def fold(
             record = replace(record, orders=record.orders + 1)
         case issue.Answered() if record.wanted is not None:
             record = replace(record, challenged=record.wanted.directory)
+        case Failed(failure) if failure.kind in REFUSABLE and record.wanted:
+            refused = (*record.wanted.refused, REFUSABLE[failure.kind])
+            record = replace(record, wanted=replace(record.wanted, refused=refused))
         case _:
             pass
     view = view_of(record, context)
@@ -127,18 +147,17 @@ def fold(
 def _issued(
     record: CertificateRecord,
     job: IssueJob,
-    chain: CheckedChain,
+    downloaded: issue.Downloaded,
     context: Context,
     moment: Moment,
 ) -> CertificateRecord:
     """Turn a checked chain into an issuance, its publication and its deployments."""
-    key = record.key(job.phase.key)
-    issuance = _issuance(record, job, chain, context, moment)
+    issuance = _issuance(record, job, downloaded, context, moment)
     number = record.publication_count + 1
     publication = Publication(
         number=number,
         issuance=issuance,
-        key=key,
+        key=record.key(issuance.key),
         look=context.look,
         trust=trust_of(record, context),
     )
@@ -149,35 +168,9 @@ def _issued(
         wanted=None,
         renew_asked=None,
         parked={},
+        renewal=None,
         publications=(*record.publications, publication),
         publication_count=number,
-    )
-
-
-def _issuance(
-    record: CertificateRecord,
-    job: IssueJob,
-    chain: CheckedChain,
-    context: Context,
-    moment: Moment,
-) -> Issuance:
-    order = getattr(job.phase, "order", None)
-    wanted = record.wanted or context.wanted
-    return Issuance(
-        fingerprint=chain.fingerprint,
-        serial=chain.serial,
-        names=chain.names,
-        ca=wanted.ca,
-        directory=wanted.directory,
-        key=job.phase.key,
-        order=order.url if order else "",
-        account=wanted.account,
-        not_before=chain.not_before,
-        not_after=chain.not_after,
-        issued_at=moment.now,
-        draw=moment.draw,
-        chain=chain.pem,
-        anchor=chain.anchor,
     )
 
 
@@ -193,3 +186,43 @@ def _remembered(issuance: Issuance) -> IssuedRecord:
         not_after=issuance.not_after,
         leaf=issuance.leaf,
     )
+
+
+def _issuance(
+    record: CertificateRecord,
+    job: IssueJob,
+    downloaded: issue.Downloaded,
+    context: Context,
+    moment: Moment,
+) -> Issuance:
+    chain, wanted = downloaded.chain, record.wanted or context.wanted
+    order = getattr(job.phase, "order", None)
+    return Issuance(
+        fingerprint=chain.fingerprint,
+        serial=chain.serial,
+        names=chain.names,
+        ca=wanted.ca,
+        directory=wanted.directory,
+        key=job.phase.key,
+        order=order.url if order else "",
+        not_before=chain.not_before,
+        not_after=chain.not_after,
+        issued_at=moment.now,
+        draw=moment.draw,
+        chain=chain.pem,
+        anchor=chain.anchor,
+        account=wanted.account,
+        account_url="" if context.account is None else context.account.url,
+        certid=chain.certid,
+        renewal_info=downloaded.renewal_info,
+        hasty=_hasty(record, moment.now),
+    )
+
+
+def _hasty(record: CertificateRecord, now: datetime) -> int:
+    """Return how many renewals in a row, this one included, the CA has hurried."""
+    before, known = record.current, record.suggestion
+    if before is None or known is None or known.pick is None:
+        return 0
+    hurried = known.pick <= now < before.issued_at + usual_pause(before)
+    return before.hasty + 1 if hurried else 0

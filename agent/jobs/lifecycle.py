@@ -79,6 +79,8 @@ def _edited(record: CertificateRecord, slot: Slot, edit: Edit) -> CertificateRec
             return replace(record, revoke={**record.revoke, name: asked})
         case "replace" if record.replacing is not None:
             return replace(record, replacing=edit(record.replacing))
+        case "renewal-info" if record.renewal_info is not None:
+            return replace(record, renewal_info=edit(record.renewal_info))
         case _:
             retired = edit(record.retire[name])
             return replace(record, retire={**record.retire, name: retired})

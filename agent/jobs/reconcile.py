@@ -16,6 +16,7 @@ from agent.jobs.alarms import with_alarms
 from agent.jobs.authority import changes, resumed
 from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
+from agent.jobs.renewal_info import reconcile_renewal_info
 from agent.jobs.retire import begin as begin_retirement
 from agent.jobs.step import Moment
 from agent.jobs.trusting import anchor_leaves, trust_of
@@ -34,7 +35,7 @@ from agent.records.phases import (
     KeyMade,
     Stage,
 )
-from agent.renewal.plan import plan
+from agent.renewal.plan import due
 
 
 def reconcile(
@@ -47,6 +48,7 @@ def reconcile(
     record = replacing.advance(record, context, moment)
     record = _forget(record, moment)
     record = _retire(record, context, moment)
+    record = reconcile_renewal_info(record, context, moment)
     return with_alarms(record, context, moment.now)
 
 
@@ -56,13 +58,16 @@ def next_change(
     """Return the next instant at which `reconcile` would do something by itself.
 
     That is when a renewal is due, when it becomes urgent, and when a certificate ends:
-    then alarms change, and keys that were kept for it are free.
+    then alarms change, and keys that were kept for it are free. It is also when the CA
+    is asked again for renewal information.
     """
     instants = [p.issuance.not_after for p in record.publications]
     instants += changes(record, context)
-    if record.current is not None:
-        due = plan(record.current, context.config.renew_at)
-        instants += [due.at, due.emergency_at]
+    planned, known = due(record, context.config.renew_at), record.suggestion
+    if planned is not None:
+        instants += [planned.at, planned.emergency_at]
+    if known is not None and known.ask_at is not None:
+        instants.append(known.ask_at)
     return min((instant for instant in instants if instant > now), default=None)
 
 
@@ -78,9 +83,9 @@ def reason_to_issue(
     doomed = _doomed(record, current) or anchor_leaves(current, context)
     if doomed:
         return doomed
-    due = plan(current, context.config.renew_at)
-    if now >= due.at:
-        return f"renewal is due by the rule {due.rule}"
+    planned = due(record, context.config.renew_at)
+    if planned is not None and now >= planned.at:
+        return f"renewal is due by the rule {planned.rule}"
     changed = _changed(record, current, context)
     return f"the configuration changed its {changed}" if changed else None
 

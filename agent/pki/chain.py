@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from agent.acme.identifiers import Identifier, same
 from agent.errors import AgentError
+from agent.pki.certid import certid
 from agent.pki.constraints import permits
 from agent.pki.names import provable
 
@@ -70,6 +71,7 @@ class CheckedChain(NamedTuple):
         not_before: When the leaf begins.
         not_after: The earliest end in the chain, anchor included: what counts.
         anchor: SHA-256 of the anchor's DER, lower-case hexadecimal.
+        certid: The leaf's name in renewal information (RFC 9773); empty without one.
     """
 
     names: tuple[str, ...]
@@ -79,6 +81,7 @@ class CheckedChain(NamedTuple):
     not_before: datetime
     not_after: datetime
     anchor: str = ""
+    certid: str = ""
 
 
 def parse_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -173,6 +176,7 @@ def _check(
         not_before=leaf.not_valid_before_utc,
         not_after=min(c.not_valid_after_utc for c in (*path, anchor)),
         anchor=fingerprint(anchor),
+        certid=certid(leaf),
     )
 
 

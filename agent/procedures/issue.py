@@ -14,6 +14,7 @@ from agent.acme.errors import (
     ChallengeUnavailableError,
     KeyReuseError,
     OrderMismatchError,
+    ProblemError,
     ProtocolError,
 )
 from agent.acme.identifiers import DNS, WILDCARD, Identifier, canonical, same
@@ -32,6 +33,7 @@ from agent.jobs.issue import effects
 from agent.pki.chain import check_chain
 from agent.pki.request import request
 from agent.ports import Keys, KeySigner, Presentation, Solver
+from agent.procedures import extensions
 from agent.procedures.signer import account_signer
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
@@ -118,7 +120,7 @@ class IssueProcedure:
                 made = await self._keys.make(ordering.key)
                 return effects.KeyExists(made.public, made.token_serial)
             case effects.CreateOrder():
-                return await self._create(ordering)
+                return await self._create(effect.extras, ordering)
             case effects.FindOrder():
                 return await self._find(ordering)
             case effects.FetchAuthorization():
@@ -130,10 +132,16 @@ class IssueProcedure:
             case effects.Download(_, url):
                 return await self._download(url, ordering)
 
-    async def _create(self, ordering: Ordering) -> effects.OrderSeen:
-        url = (await self._client.directory()).new_order
-        payload: dict[str, object] = {"identifiers": ordering.identifiers}
-        reply = await self._post(url, payload, ordering, "newOrder")
+    async def _create(
+        self, extras: effects.Extras, ordering: Ordering
+    ) -> effects.OrderSeen:
+        directory = await self._client.directory()
+        more = extensions.members(extras, directory)
+        payload = {"identifiers": ordering.identifiers, **more}
+        try:
+            reply = await self._post(directory.new_order, payload, ordering, "newOrder")
+        except ProblemError as error:
+            raise extensions.refusal(error, more) from error
         if not reply.location:
             raise ProtocolError("the ca created an order without a location")
         order = reply.read(Order, "order")
@@ -268,7 +276,9 @@ class IssueProcedure:
             anchors=await ordering.anchors(),
             now=self._clock.now(),
         )
-        return effects.Downloaded(chain)
+        # Cached: a nonce was needed for the download.
+        offered = (await self._client.directory()).renewal_info is not None
+        return effects.Downloaded(chain, renewal_info=offered)
 
     async def _post(
         self,

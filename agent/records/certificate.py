@@ -15,14 +15,16 @@ from msgspec.structs import replace
 from agent.records.deployment import Sighting
 from agent.records.job import Alarm, Failure, Job
 from agent.records.keys import KeyRecord
-from agent.records.phases import Deployment, IssuePhase, RetirePhase
+from agent.records.phases import AskDue, Deployment, IssuePhase, RetirePhase
+from agent.records.renewal import RenewalRecord
 from agent.records.revocation import IssuedRecord, ReplaceJob, Revocation, RevokeJob
 from agent.records.trust import ListedRoots
 
 IssueJob = Job[IssuePhase]
 DeployJob = Job[Deployment]
 RetireJob = Job[RetirePhase]
-AnyJob = IssueJob | DeployJob | RetireJob | RevokeJob | ReplaceJob
+RenewalInfoJob = Job[AskDue]
+AnyJob = IssueJob | DeployJob | RetireJob | RevokeJob | ReplaceJob | RenewalInfoJob
 
 
 class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,6 +45,10 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         draw: In [0, 1): places the renewal inside its jitter; drawn once.
         chain: Leaf and intermediates, PEM.
         anchor: SHA-256 of the trust anchor that the chain ended in when it was checked.
+        account_url: URL that this account had then.
+        certid: Its name in renewal information (RFC 9773); empty where it has none.
+        renewal_info: The CA offered renewal information when it was issued.
+        hasty: Renewals in a row, up to this one, that renewal information hurried.
     """
 
     fingerprint: str
@@ -59,6 +65,10 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chain: str
     account: str = ""
     anchor: str = ""
+    account_url: str = ""
+    certid: str = ""
+    renewal_info: bool = False
+    hasty: int = 0
 
     @property
     def leaf(self) -> str:
@@ -116,12 +126,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ca: Name of the CA in the configuration.
         directory: URL of its directory.
         account: Name of the account that orders; empty where its record is unreadable.
+        refused: Members of newOrder that the CA has refused since; left out.
     """
 
     names: tuple[str, ...]
     ca: str
     directory: str
     account: str = ""
+    refused: tuple[str, ...] = ()
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -173,6 +185,8 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         issued: Every certificate that has not ended, oldest first.
         revoke: Revocations under way, by fingerprint.
         replacing: The replacement of a compromised key.
+        renewal_info: A question to the CA when the newest issuance should be renewed.
+        renewal: What it answered.
         alarms: By slug.
         held: An operator stopped it with `hold`.
         released: Highest publication an operator let through with `release`.
@@ -196,6 +210,8 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     issued: tuple[IssuedRecord, ...] = ()
     revoke: Mapping[str, RevokeJob] = msgspec.field(default_factory=dict)
     replacing: ReplaceJob | None = None
+    renewal_info: RenewalInfoJob | None = None
+    renewal: RenewalRecord | None = None
     alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)
     held: bool = False
     released: int = 0
@@ -209,6 +225,14 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     def current(self) -> Issuance | None:
         """Return the newest issuance."""
         return self.publications[-1].issuance if self.publications else None
+
+    @property
+    def suggestion(self) -> RenewalRecord | None:
+        """Return the renewal information of the newest issuance, None before it."""
+        current, known = self.current, self.renewal
+        if current is None or known is None or known.certid != current.certid:
+            return None
+        return known
 
     def key(self, identity: str) -> KeyRecord:
         """Return a key of ours by its id."""
@@ -252,7 +276,8 @@ class Slot(NamedTuple):
     """Where a job stands in its subject: its kind, and what it is about.
 
     Attributes:
-        kind: `issue`, `deploy`, `retire`, `revoke`, `replace` or `register`.
+        kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `renewal-info` or
+            `register`.
         name: Endpoint of a deployment, id of a key to retire, fingerprint of a
             certificate to revoke, else empty.
     """
@@ -271,4 +296,6 @@ def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
     found |= {Slot("revoke", name): job for name, job in record.revoke.items()}
     if record.replacing is not None:
         found[Slot("replace")] = record.replacing
+    if record.renewal_info is not None:
+        found[Slot("renewal-info")] = record.renewal_info
     return found

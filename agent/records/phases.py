@@ -164,6 +164,19 @@ class Destroyed(Phase, frozen=True, kw_only=True, tag="destroyed"):
 RetirePhase = Condemned | Destroyed
 
 
+# -- renewal-info
+
+
+class AskDue(Phase, frozen=True, kw_only=True, tag="ask-due"):
+    """The CA is asked next when this certificate should be renewed.
+
+    Attributes:
+        certid: Names the certificate (RFC 9773 section 4.1).
+    """
+
+    certid: str
+
+
 # -- register, for accounts
 
 

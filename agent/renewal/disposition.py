@@ -94,6 +94,8 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme.not-offered": _OPERATOR,
     "acme.order-mismatch": _OPERATOR,
     "acme.key-reuse": _OPERATOR,
+    "acme.renewal-info": _BACK,
+    "acme.replaces-refused": _NOW,
     "deploy.broken": _BACK,
     "deploy.down": _WAIT,
     "deploy.foreign": _BACK,

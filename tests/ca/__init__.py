@@ -8,6 +8,7 @@ from tests.ca.faults import Armed, Fault
 from tests.ca.issuing import ExtraNames, Profile
 from tests.ca.log import Entry, Log, PayloadKind
 from tests.ca.problems import Problem
+from tests.ca.renewal import Suggestion
 from tests.ca.server import TestCA
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "PayloadKind",
     "Problem",
     "Profile",
+    "Suggestion",
     "TestCA",
 ]

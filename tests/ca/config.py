@@ -60,6 +60,9 @@ class Config:
         include_root: Whether chains end in their root.
         validity_dates: Whether newOrder may ask for notBefore and notAfter.
         revocation_reasons: Reason codes that a subscriber may use.
+        renewal_info: Offer renewal information (RFC 9773).
+        ask_again: Seconds after which renewal information is to be asked for again, or
+            a span, told as a date; None says nothing.
         validation_timeout: Real time that one validation may take.
     """
 
@@ -90,4 +93,6 @@ class Config:
     include_root: bool = False
     validity_dates: bool = False
     revocation_reasons: frozenset[int] = frozenset({0, 1, 3, 4, 5, 9})
+    renewal_info: bool = False
+    ask_again: int | timedelta | None = 21600
     validation_timeout: timedelta = timedelta(seconds=5)

@@ -24,6 +24,8 @@ def order_document(order: Order, urls: Urls) -> dict[str, object]:
         body["notBefore"] = rfc3339(order.not_before)
     if order.not_after:
         body["notAfter"] = rfc3339(order.not_after)
+    if order.replaces:
+        body["replaces"] = order.replaces
     if order.error:
         body["error"] = order.error.document()
     if order.status == "valid":

@@ -5,10 +5,11 @@ a request is worked on in one turn of the event loop, so that requests never int
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from tests.ca.accounts import Account, Accounts
-from tests.ca.actions import Processing, TurnInvalid, struck_by
+from tests.ca.actions import Processing, TurnInvalid, http_date, struck_by
 from tests.ca.certificates import Certificates, is_key_of
 from tests.ca.config import Config
 from tests.ca.csr import fingerprint
@@ -24,10 +25,15 @@ from tests.ca.jose import b64decode
 from tests.ca.nonces import Nonces
 from tests.ca.orders import Authorization, Challenge, Order, Orders, Verdict
 from tests.ca.problems import refusal
+from tests.ca.renewal import Renewals
 from tests.ca.urls import Urls
 from tests.ca.validation import Proof, Validator
 
-_PLAIN: Final = {"directory": ("GET", "HEAD"), "newNonce": ("GET", "HEAD")}
+_PLAIN: Final = {
+    "directory": ("GET", "HEAD"),
+    "newNonce": ("GET", "HEAD"),
+    "renewalInfo": ("GET", "HEAD"),
+}
 
 T = TypeVar("T")
 
@@ -54,6 +60,7 @@ class Rooms:
         self.orders = Orders(config)
         self.authority = authority
         self.certificates = Certificates(config, self.authority)
+        self.renewals = Renewals(config, self.certificates, self.orders)
         self.gate = Gate(config, self.nonces, self.accounts)
 
 
@@ -69,6 +76,7 @@ class Endpoints:
         self._orders = rooms.orders
         self._certificates = rooms.certificates
         self._authority = rooms.authority
+        self._renewals = rooms.renewals
         self._gate = rooms.gate
         self._spawn = spawn
         self._handlers: dict[str, Callable[[Exchange], Answer]] = {
@@ -85,6 +93,7 @@ class Endpoints:
             "certificate": self._certificate,
             "revokeCert": self._revoke,
             "keyChange": self._key_change,
+            "renewalInfo": self._renewal_info,
         }
 
     def handle(self, exchange: Exchange) -> Answer:
@@ -115,6 +124,8 @@ class Endpoints:
             "revokeCert": self._urls.revoke_cert,
             "keyChange": self._urls.key_change,
         }
+        if self._config.renewal_info:
+            document["renewalInfo"] = self._urls.renewal_info
         if meta:
             document["meta"] = meta
         return json_answer(document | dict(self._config.directory))
@@ -160,7 +171,9 @@ class Endpoints:
 
     def _new_order(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
+        replaces = self._renewals.check(account.id, request.object())
         order = self._orders.create(account, request.object())
+        order.replaces = replaces
         for authz in order.authorizations:
             if not authz.challenges:
                 self._offer(authz)
@@ -268,6 +281,17 @@ class Endpoints:
             payload=payload,
         )
         self._spawn(challenge, proof)
+
+    def _renewal_info(self, exchange: Exchange) -> Answer:
+        """Answer whoever asks (RFC 9773 4.1): the request carries no signature."""
+        if not self._config.renewal_info or exchange.method == "POST":
+            raise refusal("malformed", "there is no such resource", 404)
+        document = self._renewals.document(exchange.parts[0])
+        again = self._config.ask_again
+        if isinstance(again, timedelta):
+            dated = (("Retry-After", http_date(self._config.now() + again)),)
+            return json_answer(document, headers=dated)
+        return json_answer(document, headers=_retry_after(again))
 
     def _certificate(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)

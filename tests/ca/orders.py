@@ -65,6 +65,7 @@ class Order:
         certificate: Identifier of what was issued; shown once the order is valid.
         not_before: Start of validity that was asked for, or None.
         not_after: End of validity that was asked for, or None.
+        replaces: Name of the certificate that this order renews, or empty.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Order:
     verdict: Verdict | None = None
     not_before: datetime | None = None
     not_after: datetime | None = None
+    replaces: str = ""
 
 
 class Orders:

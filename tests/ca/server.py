@@ -24,6 +24,7 @@ from tests.ca.issuing import Authority, Issued
 from tests.ca.log import Entry, Log
 from tests.ca.orders import Challenge, Order
 from tests.ca.problems import ProblemError
+from tests.ca.renewal import Suggestion, name_of
 from tests.ca.transport import make_transport
 from tests.ca.urls import Urls, route
 from tests.ca.validation import Proof
@@ -138,6 +139,10 @@ class TestCA:
     def revoked(self) -> dict[int, Revocation]:
         """Return what was revoked, by serial number."""
         return dict(self._rooms.certificates.revoked)
+
+    def suggest(self, issued: Issued, suggestion: Suggestion) -> None:
+        """Tell this window for a certificate from now on."""
+        self._rooms.renewals.script[name_of(issued.leaf)] = suggestion
 
     @property
     def answered_orders(self) -> int:

@@ -19,6 +19,7 @@ _ROUTES: Final = tuple(
         ("finalize", f"/order/{_ID}/finalize"),
         ("authz", f"/authz/{_ID}"),
         ("challenge", f"/challenge/{_ID}"),
+        ("renewalInfo", r"/renewal-info/([^/]*)"),
         ("certificate", f"/certificate/{_ID}(?:/([0-9]+))?"),
     )
 )
@@ -50,6 +51,7 @@ class Urls:
         self.new_order = f"{base}/new-order"
         self.revoke_cert = f"{base}/revoke-cert"
         self.key_change = f"{base}/key-change"
+        self.renewal_info = f"{base}/renewal-info"
 
     def account(self, ident: str) -> str:
         """Return the URL that is also the `kid`."""

@@ -78,6 +78,7 @@ class Desk:
     Attributes:
         ca: The CA.
         issue: The procedure.
+        client: The client that it uses.
         board: Its solver.
         ordering: An order of two names by a registered account.
         revoke: What has certificates revoked.
@@ -85,6 +86,7 @@ class Desk:
 
     ca: TestCA
     issue: IssueProcedure
+    client: AcmeClient
     board: Board
     ordering: Ordering
     revoke: RevokeProcedure
@@ -175,7 +177,8 @@ async def desk(home: Path, **switches: object) -> AsyncIterator[Desk]:
             try:
                 account = await _registered(client, keys, ca)
                 ordering = await _ordering(keys, account, ca)
-                yield Desk(ca, issue, board, ordering, RevokeProcedure(client, keys))
+                revoke = RevokeProcedure(client, keys)
+                yield Desk(ca, issue, client, board, ordering, revoke)
             finally:
                 await issue.aclose()
                 await transport.aclose()

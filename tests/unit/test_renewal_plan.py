@@ -72,6 +72,29 @@ def test_a_certificate_that_is_due_at_once_is_given_a_pause(
     assert found.rule == Rule.JUST_ISSUED
 
 
+@pytest.mark.parametrize(
+    ("suggested", "hasty", "after", "rule"),
+    [
+        (10 * DAY, 0, 10 * DAY, Rule.SUGGESTED),
+        (80 * DAY, 0, 80 * DAY, Rule.SUGGESTED),
+        (85.5 * DAY, 0, 85.5 * DAY, Rule.SUGGESTED),
+        (86 * DAY, 0, 85.5 * DAY, Rule.EMERGENCY),
+        (-DAY, 0, HOUR, Rule.SUGGESTED),
+        (-DAY, 1, 2 * HOUR, Rule.SUGGESTED),
+        (-DAY, 5, 32 * HOUR, Rule.SUGGESTED),
+        (-DAY, 7, 4.5 * DAY, Rule.SUGGESTED),
+        (-DAY, 10_000, 4.5 * DAY, Rule.SUGGESTED),
+    ],
+)
+def test_what_the_ca_suggests_comes_before_our_own_rule(
+    suggested: timedelta, hasty: int, after: timedelta, rule: Rule
+) -> None:
+    """Except in the emergency margin; and a CA in a hurry slows down by itself."""
+    subject = replace(issuance(begins=NOW, life=90 * DAY), hasty=hasty)
+    found = plan(subject, 0.5, NOW + suggested)
+    assert (found.at, found.rule) == (NOW + after, rule)
+
+
 def test_a_life_that_never_was_is_due() -> None:
     """An end before the beginning is planned without failing."""
     odd = issuance(begins=NOW, life=-DAY)

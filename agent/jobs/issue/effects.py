@@ -17,11 +17,23 @@ class MakeKey:
     name = "make-key"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What a newOrder asks for beyond RFC 8555, where the CA offers it.
+
+    Attributes:
+        replaces: The certificate that is renewed (RFC 9773 section 5), or empty.
+    """
+
+    replaces: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class CreateOrder:
     """Post newOrder; not idempotent, so an unanswered one is looked for first."""
 
     key: str
+    extras: Extras = Extras()
     name = "create-order"
 
 
@@ -134,9 +146,15 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """The chain has passed every check."""
+    """The chain has passed every check.
+
+    Attributes:
+        chain: What is published.
+        renewal_info: The CA offers renewal information (RFC 9773).
+    """
 
     chain: CheckedChain
+    renewal_info: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +185,11 @@ class View:
         account_reason: Why it has none, for `plan`.
         account_at: When it is tried again, if that is known.
         in_service_until: When the certificate in service ends.
+        extras: What an order asks for beyond its names.
     """
 
     account_ready: bool
     account_reason: str
     account_at: datetime | None = None
     in_service_until: datetime | None
+    extras: Extras = Extras()

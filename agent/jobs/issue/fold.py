@@ -214,11 +214,14 @@ def _poll(
     return replace(after, not_before=moment.now + wait, polls=polls + 1)
 
 
-def _failed(
+def _failed(  # noqa: PLR0911 -- one arm a kind of failure
     job: IssueJob, effect: Effect, failure: Failure, view: View, moment: Moment
 ) -> IssueJob:
     """Keep what can be continued, and begin again what cannot."""
     match effect, failure.kind:
+        case CreateOrder(), "acme.replaces-refused":
+            # The caller remembers it: the next one goes without, at once.
+            return entered(job, job.phase)
         case FindOrder(), _ if _is_unlistable(job, failure):
             reason = f"the ca does not list the lost order: {failure.message}"
             return _over(job, "acme.order-lost", reason, view, moment)

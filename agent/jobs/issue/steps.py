@@ -39,10 +39,10 @@ def next_step(job: IssueJob, view: View, now: datetime) -> Do[Effect] | Wait:
         at = view.account_at
         until = at if at is not None and at > now else None
         return Wait(until=until, reason=view.account_reason)
-    return Do(_effect(job))
+    return Do(_effect(job, view))
 
 
-def _effect(job: IssueJob) -> Effect:  # noqa: C901, PLR0911 -- one arm a phase
+def _effect(job: IssueJob, view: View) -> Effect:  # noqa: C901, PLR0911 -- one arm a phase
     phase, lost = job.phase, job.intent
     match phase:
         case KeyChosen():
@@ -50,7 +50,7 @@ def _effect(job: IssueJob) -> Effect:  # noqa: C901, PLR0911 -- one arm a phase
         case KeyMade() if lost in {CreateOrder.name, FindOrder.name}:
             return FindOrder(phase.key)
         case KeyMade():
-            return CreateOrder(phase.key)
+            return CreateOrder(phase.key, view.extras)
         case Answering():
             return _answering(phase, lost)
         case Finalizing() if lost in {Finalize.name, FetchOrder.name}:
