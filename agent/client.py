@@ -13,7 +13,13 @@ from typing import Final, Protocol
 
 from agent.acme import jws
 from agent.acme.errors import ProblemError, ProtocolError
-from agent.acme.headers import http_date, media_type, replay_nonce, retry_after
+from agent.acme.headers import (
+    http_date,
+    links,
+    media_type,
+    replay_nonce,
+    retry_after,
+)
 from agent.acme.http import Request, Response
 from agent.acme.messages import Directory, Resource, decode
 from agent.acme.problem import PREFIX, parse_problem, printable
@@ -79,6 +85,7 @@ class Reply:
         content_type: Media type without parameters.
         body: The octets.
         retry_at: The instant of Retry-After, None if absent.
+        alternates: Targets of the links `rel="alternate"`, bounded.
     """
 
     status: int
@@ -86,6 +93,7 @@ class Reply:
     content_type: str
     body: bytes
     retry_at: datetime | None
+    alternates: tuple[str, ...] = ()
 
     def read(self, kind: type[Resource], what: str) -> Resource:
         """Return the resource in the body.
@@ -226,8 +234,8 @@ class AcmeClient:
             nonce = fresh
         raise ProtocolError(f"the ca refused {MAX_NONCE_TRIES} fresh nonces in a row")
 
-    async def download(self, url: str, signer: Signer) -> bytes:
-        """Return a certificate chain, PEM (section 7.4.2).
+    async def download(self, url: str, signer: Signer) -> Reply:
+        """Return a certificate chain, PEM (section 7.4.2), and links to others.
 
         Raises:
             AgentError: As `post`; also where the media type is another one.
@@ -237,7 +245,7 @@ class AcmeClient:
             raise ProtocolError(
                 f"the ca sent the certificate as {reply.content_type or 'nothing'}"
             )
-        return reply.body
+        return reply
 
     async def rest(self) -> None:
         """Close idle connections."""
@@ -330,6 +338,7 @@ class AcmeClient:
                 kind,
                 response.body,
                 retry_at,
+                links(response.headers.get("link"), "alternate", url),
             )
         if response.status == _NOT_FOUND:
             # A moved resource: ask for the directory again before the next attempt.

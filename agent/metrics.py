@@ -24,20 +24,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as open_met
 from agent.counters import Counters
 from agent.gauges import cas, clocks, gauge
 from agent.records.job import Severity
-from agent.records.phases import (
-    Answering,
-    AskDue,
-    Condemned,
-    Destroyed,
-    Downloading,
-    Finalizing,
-    KeyChosen,
-    KeyMade,
-    Phase,
-    Processing,
-    Stage,
-)
-from agent.records.revocation import ReplaceStage, RevocationAsked
+from agent.records.tags import PHASES
 from agent.shapes import (
     AuditView,
     CertificateView,
@@ -54,21 +41,6 @@ OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-
 
 MAX_ACCEPT: Final = 4096
 """Characters of an Accept field that are looked at."""
-
-
-def _tags(*phases: type[Phase]) -> tuple[str, ...]:
-    return tuple(str(phase.__struct_config__.tag) for phase in phases)
-
-
-PHASES: Final[Mapping[str, tuple[str, ...]]] = {
-    "issue": _tags(KeyChosen, KeyMade, Answering, Finalizing, Processing, Downloading),
-    "deploy": tuple(Stage),
-    "retire": _tags(Condemned, Destroyed),
-    "revoke": _tags(RevocationAsked),
-    "replace": tuple(ReplaceStage),
-    "renewal-info": _tags(AskDue),
-}
-"""The states of `nfcertd_job_phase`, by the kind of the job."""
 
 
 def render(view: StatusView, counters: Counters, accept: str) -> tuple[str, bytes]:

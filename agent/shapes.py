@@ -108,6 +108,8 @@ class CertificateView(View, frozen=True, kw_only=True):
     renew_at: datetime | None
     rule: str
     suggestion: SuggestionView | None = None
+    profile: str = ""
+    anchor: str = ""
     publication: int
     orders: int
     endpoints: tuple[EndpointView, ...]

@@ -6,7 +6,7 @@ It knows TLS and octets. It does not know ACME.
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,10 +20,14 @@ from agent.errors import AgentError
 
 if TYPE_CHECKING:
     import aiohttp
+    from multidict import CIMultiDictProxy
     from yarl import URL
 
 MAX_BODY: Final = 10 << 20
 """Octets of a response that are read before it is given up."""
+
+MAX_LINKS: Final = 64
+"""Link headers of one response that are kept."""
 
 USER_AGENT: Final = f"nfcertd/{__version__} aiohttp"
 _WORDS: Final = {
@@ -256,8 +260,15 @@ async def _read(answer: "aiohttp.ClientResponse") -> bytes:
     return body
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+def _lower(headers: "CIMultiDictProxy[str]") -> dict[str, str]:
+    """Return headers by lower-case name; links repeat, and are joined (RFC 9110 5.2).
+
+    Of all others a second one is a mistake, and the last one counts.
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    if "link" in found:
+        found["link"] = ", ".join(headers.getall("link")[:MAX_LINKS])
+    return found
 
 
 def _word(error: Exception) -> str:

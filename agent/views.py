@@ -89,6 +89,8 @@ def certificate_view(
         renew_at=due.at if due else None,
         rule=due.rule if due else "",
         suggestion=_suggestion(record),
+        profile=current.profile if current else "",
+        anchor=current.anchor_subject if current else "",
         publication=newest,
         orders=record.orders,
         endpoints=endpoints,

@@ -236,6 +236,8 @@ class Workshop:
             anchors=lambda: self._anchors(bench.table),
             account=account,
             key=record.key(job.phase.key),
+            preferred=context.config.chain or "",
+            must_staple=context.config.must_staple,
         )
         if isinstance(effect, issue.CreateOrder):
             challenged = record.challenged == context.directory

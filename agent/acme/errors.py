@@ -72,6 +72,18 @@ class ReplacesRefusedError(AgentError):
     kind = "acme.replaces-refused"
 
 
+class ProfileUnavailableError(AgentError):
+    """The CA does not offer the profile that is required, or did not take it."""
+
+    kind = "acme.profile-unavailable"
+
+
+class ProfileRefusedError(AgentError):
+    """The CA takes the order only without the profile that was preferred."""
+
+    kind = "acme.profile-refused"
+
+
 class KeyReuseError(AgentError):
     """An account key is about to become a certificate's key."""
 

@@ -25,10 +25,16 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,512}")
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`meta` of the directory; `terms_of_service` may be any URI, also `data:`."""
+    """`meta` of the directory; `terms_of_service` may be any URI, also `data:`.
+
+    Attributes:
+        profiles: Profiles by name (draft-ietf-acme-profiles); what they say is for
+            people.
+    """
 
     terms_of_service: Annotated[str, msgspec.Meta(max_length=65536)] | None = None
     external_account_required: bool = False
+    profiles: dict[str, object] | None = None
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -93,6 +99,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Url | None = None
     error: Problem | None = None
     replaces: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    profile: Annotated[str, msgspec.Meta(max_length=512)] | None = None
 
 
 class OrderList(msgspec.Struct, frozen=True, kw_only=True):

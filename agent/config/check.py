@@ -125,11 +125,26 @@ def _certificate(config: Config, path: str, certificate: Certificate) -> Iterato
     yield from bounded(f"{path}.grace", certificate.grace)
     if certificate.key.adopt is not None and certificate.key.rotate != "never":
         yield f'{path}.key.adopt: an adopted key needs rotate = "never"'
+    yield from _stapled(path, certificate)
     names = [endpoint.name for endpoint in certificate.endpoint]
     if len(set(names)) != len(names):
         yield f"{path}.endpoint: give each endpoint a name of its own"
     for index, endpoint in enumerate(certificate.endpoint):
         yield from endpoint_problems(f"{path}.endpoint[{index}]", certificate, endpoint)
+
+
+def _stapled(path: str, certificate: Certificate) -> Iterator[str]:
+    """A certificate that demands stapling breaks every endpoint that does not."""
+    if not certificate.must_staple:
+        return
+    if not certificate.endpoint:
+        yield f"{path}.must_staple: name the endpoints, each with staple = true"
+    for index, endpoint in enumerate(certificate.endpoint):
+        if not endpoint.staple:
+            yield (
+                f"{path}.must_staple: endpoint[{index}] is not declared to staple, "
+                "clients would refuse it; say staple = true once it does"
+            )
 
 
 def _adopted_twice(config: Config) -> Iterator[str]:

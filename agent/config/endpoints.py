@@ -59,6 +59,7 @@ class Endpoint(Section, frozen=True, kw_only=True):
         template: Which snippet is written for it.
         verify_peers: The snippet demands certificates of its peers, from the
             certificate's lists of trusted roots.
+        staple: It staples OCSP answers; `must_staple` needs that.
         pin_source: RFC 7512 pin-source in the snippet's key URI, the endpoint's own.
     """
 
@@ -68,4 +69,5 @@ class Endpoint(Section, frozen=True, kw_only=True):
     key_reference: Literal["snippet", "pem-path", "fixed-uri"] = "snippet"
     template: Literal["nginx", "nginx-engine", "nginx-store"] = "nginx"
     verify_peers: bool = False
+    staple: bool = False
     pin_source: Annotated[str, msgspec.Meta(pattern=r"^(file:)?/")] | None = None

@@ -11,6 +11,7 @@ import msgspec
 from agent.config.authorities import Account, Ca
 from agent.config.challenges import Challenge, Dns, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
+from agent.config.orders import Profile, ProfileName
 from agent.config.section import Section
 from agent.config.tokens import Key, Token
 from agent.config.trail import Audit
@@ -51,6 +52,10 @@ class Certificate(Section, frozen=True, kw_only=True):
         accounts: One for each CA of the list that has several.
         key: Where its keys are made.
         challenge: How control of the names is proven.
+        profile: Name of the CA's profile, required; or a table that only prefers it.
+        must_staple: Demand stapled OCSP answers (RFC 7633) of whoever serves it.
+        chain: The anchor that its chain ends in where the CA offers several: the
+            common name of its subject, or `sha256:` and its fingerprint.
         endpoint: Who uses it.
         trust: Names of `[trust.NAME]`, the lists that its peers' roots are in.
         deploy: `manual` waits for `nfcertd release NAME` before an endpoint is told.
@@ -66,6 +71,9 @@ class Certificate(Section, frozen=True, kw_only=True):
     account: Name | None = None
     accounts: tuple[Name, ...] = ()
     challenge: Challenge = "http-01"
+    profile: ProfileName | Profile | None = None
+    must_staple: bool = False
+    chain: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     endpoint: tuple[Endpoint, ...] = ()
     trust: Annotated[tuple[Name, ...], msgspec.Meta(max_length=4)] = ()
     deploy: Literal["auto", "manual"] = "auto"
@@ -75,6 +83,13 @@ class Certificate(Section, frozen=True, kw_only=True):
     readers: tuple[
         Annotated[str, msgspec.Meta(pattern=r"^(user|group):[a-z_][a-z0-9_-]*$")], ...
     ] = ()
+
+    @property
+    def wished_profile(self) -> Profile | None:
+        """Return the profile as a table, also where only its name was given."""
+        if isinstance(self.profile, str):
+            return Profile(name=self.profile)
+        return self.profile
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -13,7 +13,6 @@ RESERVED: Final = frozenset(
         "hook",
         "certificate.*.nf",
         "certificate.*.purpose",
-        "certificate.*.profile",
         "certificate.*.star",
         "certificate.*.renew",
     }

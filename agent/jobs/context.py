@@ -89,11 +89,15 @@ class Context:
     @property
     def wanted(self) -> Wanted:
         """Return what an issue job that begins now is begun for."""
+        wish = self.config.wished_profile
         return Wanted(
             names=self.config.names,
             ca=self.ca,
             directory=self.directory,
             account="" if self.account is None else self.account.name,
+            profile="" if wish is None else wish.name,
+            profile_required=wish is not None and wish.required,
+            must_staple=self.config.must_staple,
         )
 
     def endpoint(self, name: str) -> Endpoint | None:

@@ -20,6 +20,7 @@ from agent.records.certificate import (
     Issuance,
     IssueJob,
     Publication,
+    Wanted,
 )
 from agent.records.job import Disposition
 from agent.records.keys import KeyState
@@ -27,7 +28,11 @@ from agent.records.revocation import IssuedRecord
 from agent.renewal.backoff import AWAITED
 from agent.renewal.plan import usual_pause
 
-REFUSABLE: Final = {"acme.replaces-refused": "replaces"}
+REFUSABLE: Final = {
+    "acme.replaces-refused": "replaces",
+    "acme.profile-refused": "profile",
+    "acme:invalidProfile": "profile",
+}
 """Members of newOrder without which it is asked once more, by the refusal's kind."""
 HASTE: Final = 16
 """In an emergency our own back-off is shortened to this part of itself."""
@@ -97,17 +102,28 @@ def view_of(record: CertificateRecord, context: Context) -> issue.View:
 
 
 def _extras(record: CertificateRecord, context: Context) -> issue.Extras:
-    """Return what the next newOrder asks for, less what was refused already.
-
-    A certificate is replaced only where the same account ordered it from the same CA:
-    another one would be refused (RFC 9773 section 5).
-    """
-    wanted, current, account = record.wanted, record.current, context.account
-    if wanted is None or current is None or account is None or not account.url:
+    """Return what the next newOrder asks for, less what was refused already."""
+    wanted = record.wanted
+    if wanted is None:
         return issue.Extras()
+    return issue.Extras(
+        replaces="" if "replaces" in wanted.refused else _replaced(record, context),
+        profile="" if "profile" in wanted.refused else wanted.profile,
+        required=wanted.profile_required,
+    )
+
+
+def _replaced(record: CertificateRecord, context: Context) -> str:
+    """Return the name of the certificate that a renewal replaces, or empty.
+
+    Only where the same account ordered it from the same CA: another one would be
+    refused (RFC 9773 section 5).
+    """
+    current, account = record.current, context.account
+    if current is None or account is None or not account.url:
+        return ""
     ours = current.directory == account.directory and current.account_url == account.url
-    named = ours and "replaces" not in wanted.refused
-    return issue.Extras(replaces=current.certid if named else "")
+    return current.certid if ours else ""
 
 
 def fold(
@@ -119,6 +135,7 @@ def fold(
     moment: Moment,
 ) -> CertificateRecord:
     """Return the whole record after an effect of the issue job."""
+    view = view_of(record, context)
     match outcome:
         case issue.Downloaded():
             return _issued(record, job, outcome, context, moment)
@@ -135,13 +152,20 @@ def fold(
         case issue.Answered() if record.wanted is not None:
             record = replace(record, challenged=record.wanted.directory)
         case Failed(failure) if failure.kind in REFUSABLE and record.wanted:
-            refused = (*record.wanted.refused, REFUSABLE[failure.kind])
-            record = replace(record, wanted=replace(record.wanted, refused=refused))
+            wanted = _without(record.wanted, REFUSABLE[failure.kind])
+            record = replace(record, wanted=wanted)
         case _:
             pass
-    view = view_of(record, context)
     after = fold_job(job, effect, outcome, view, moment)
     return replace(record, issue=after)
+
+
+def _without(wanted: Wanted, member: str) -> Wanted:
+    """Return what is wanted after the CA has refused a member of newOrder."""
+    required = member == "profile" and wanted.profile_required
+    if required or member in wanted.refused:
+        return wanted
+    return replace(wanted, refused=(*wanted.refused, member))
 
 
 def _issued(
@@ -215,6 +239,10 @@ def _issuance(
         account_url="" if context.account is None else context.account.url,
         certid=chain.certid,
         renewal_info=downloaded.renewal_info,
+        profile=order.profile if order else "",
+        asked_profile=wanted.profile,
+        must_staple=wanted.must_staple,
+        anchor_subject=chain.anchor_subject,
         hasty=_hasty(record, moment.now),
     )
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from agent.acme.identifiers import identifiers, same
+from agent.config.model import Certificate
 from agent.config.tokens import Key
 from agent.config.units import duration
 from agent.jobs import replacing
@@ -27,6 +28,7 @@ from agent.records.certificate import (
     EndpointRecord,
     Issuance,
     IssueJob,
+    Wanted,
 )
 from agent.records.keys import FILE_STORE, KeyRecord, KeyState
 from agent.records.phases import (
@@ -115,7 +117,22 @@ def _changed(
         return "ca"
     if not key_fits(record.publications[-1].key, config.key):
         return "key"
-    return None
+    return _changed_extras(current, config)
+
+
+def _changed_extras(current: Issuance, config: Certificate) -> str | None:
+    """Return which wish beyond the names an issuance was not ordered for.
+
+    What was asked for counts, not what a CA made of it, or it would be asked in a loop;
+    unless a profile that was only preferred has become required.
+    """
+    wish = config.wished_profile
+    if wish is not None and (
+        current.asked_profile != wish.name
+        or (wish.required and current.profile != wish.name)
+    ):
+        return "profile"
+    return "must_staple" if current.must_staple != config.must_staple else None
 
 
 def key_fits(key: KeyRecord, config: Key) -> bool:
@@ -176,7 +193,16 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
     same_account = not now.account or wanted.account in {"", now.account}
     same_names = same(identifiers(wanted.names), context.identifiers)
     unchanged = same_names and same_account and wanted.directory == now.directory
+    unchanged = unchanged and _same_extras(wanted, now)
     return unchanged and key_fits(record.key(job.phase.key), context.config.key)
+
+
+def _same_extras(one: Wanted, other: Wanted) -> bool:
+    return (one.profile, one.profile_required, one.must_staple) == (
+        other.profile,
+        other.profile_required,
+        other.must_staple,
+    )
 
 
 def _is_spare(key: KeyRecord, record: CertificateRecord, context: Context) -> bool:

@@ -72,6 +72,7 @@ class CheckedChain(NamedTuple):
         not_after: The earliest end in the chain, anchor included: what counts.
         anchor: SHA-256 of the anchor's DER, lower-case hexadecimal.
         certid: The leaf's name in renewal information (RFC 9773); empty without one.
+        anchor_subject: Subject of that anchor (RFC 4514), for people.
     """
 
     names: tuple[str, ...]
@@ -82,6 +83,7 @@ class CheckedChain(NamedTuple):
     not_after: datetime
     anchor: str = ""
     certid: str = ""
+    anchor_subject: str = ""
 
 
 def parse_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -133,6 +135,7 @@ def check_chain(
     identifiers: Sequence[Identifier],
     anchors: Sequence[x509.Certificate],
     now: datetime,
+    must_staple: bool = False,
 ) -> CheckedChain:
     """Hold a downloaded chain against the order and return what is published.
 
@@ -142,12 +145,15 @@ def check_chain(
         identifiers: What was ordered.
         anchors: The configured trust anchors.
         now: When the check is made.
+        must_staple: Whether the leaf was asked to demand stapling (RFC 7633).
 
     Raises:
         ChainError: The first check that failed, in words.
     """
     try:
-        return _check(parse_chain(pem), public, identifiers, anchors, now)
+        certificates = parse_chain(pem)
+        _check_staple(certificates[0], must_staple=must_staple)
+        return _check(certificates, public, identifiers, anchors, now)
     except _UNREADABLE as error:
         raise ChainError("the chain holds a certificate that cannot be read") from error
 
@@ -177,6 +183,7 @@ def _check(
         not_after=min(c.not_valid_after_utc for c in (*path, anchor)),
         anchor=fingerprint(anchor),
         certid=certid(leaf),
+        anchor_subject=_shown(anchor.subject.rfc4514_string()),
     )
 
 
@@ -202,6 +209,26 @@ def _check_leaf(
         raise ChainError(
             f"the certificate names {_listed(served) or 'nothing'} "
             f"instead of {_listed(identifiers)}"
+        )
+
+
+def _check_staple(leaf: x509.Certificate, *, must_staple: bool) -> None:
+    """Hold the TLS feature of a leaf against the request (RFC 7633 section 4).
+
+    Clients refuse a certificate that demands stapling from whoever does not staple: one
+    that was not asked for would be an outage.
+    """
+    try:
+        features = leaf.extensions.get_extension_for_class(x509.TLSFeature).value
+        demands = x509.TLSFeatureType.status_request in features
+    except x509.ExtensionNotFound:
+        demands = False
+    if must_staple and not demands:
+        raise ChainError("the certificate does not demand stapling, as was asked")
+    if demands and not must_staple:
+        raise ChainError(
+            "the certificate demands stapling, which was not asked for",
+            hint="say must_staple = true if every endpoint staples",
         )
 
 

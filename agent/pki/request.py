@@ -17,14 +17,14 @@ P384_BITS = 384
 
 
 def request(
-    identifiers: Sequence[Identifier],
+    identifiers: Sequence[Identifier], *, must_staple: bool = False
 ) -> Callable[[CertificateIssuerPrivateKeyTypes], bytes]:
     """Return what signs a request for these identifiers and gives it as DER.
 
     "The CSR MUST indicate the exact same set of requested identifiers as the initial
     newOrder request" (RFC 8555 section 7.4): all as subjectAltName. The subject is
     empty, because the CA decides it; the extension is then critical (RFC 5280 section
-    4.2.1.6).
+    4.2.1.6). `must_staple` adds the TLS feature status_request (RFC 7633).
     """
     alternatives = x509.SubjectAlternativeName(general_names(identifiers))
     builder = (
@@ -32,6 +32,10 @@ def request(
         .subject_name(x509.Name([]))
         .add_extension(alternatives, critical=True)
     )
+
+    if must_staple:
+        staple = x509.TLSFeature([x509.TLSFeatureType.status_request])
+        builder = builder.add_extension(staple, critical=False)
 
     def sign(key: CertificateIssuerPrivateKeyTypes) -> bytes:
         return builder.sign(key, _hash_for(key)).public_bytes(Encoding.DER)

@@ -30,10 +30,10 @@ from agent.client import AcmeClient, Reply
 from agent.clock import Clock
 from agent.errors import AgentError
 from agent.jobs.issue import effects
-from agent.pki.chain import check_chain
 from agent.pki.request import request
 from agent.ports import Keys, KeySigner, Presentation, Solver
 from agent.procedures import extensions
+from agent.procedures.download import Checks, Download
 from agent.procedures.signer import account_signer
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
@@ -53,6 +53,8 @@ class Ordering:
         identifiers: What is ordered, in canonical form; wildcards as `*.example.org`.
         challenge: Type of the challenges that are answered.
         anchors: Reads the anchors that chains must end in.
+        preferred: Which of them is preferred, as configured; empty for none.
+        must_staple: The certificate is to demand stapling (RFC 7633).
         account: The account, registered.
         key: The key of the order, from its record.
     """
@@ -62,6 +64,8 @@ class Ordering:
     anchors: Callable[[], Awaitable[tuple[x509.Certificate, ...]]]
     account: AccountRecord
     key: KeyRecord
+    preferred: str = ""
+    must_staple: bool = False
 
 
 class _Presented(NamedTuple):
@@ -141,7 +145,7 @@ class IssueProcedure:
         try:
             reply = await self._post(directory.new_order, payload, ordering, "newOrder")
         except ProblemError as error:
-            raise extensions.refusal(error, more) from error
+            raise extensions.refusal(error, more, extras) from error
         if not reply.location:
             raise ProtocolError("the ca created an order without a location")
         order = reply.read(Order, "order")
@@ -258,7 +262,10 @@ class IssueProcedure:
             reply = await self._post(effect.order.url, None, ordering, "order")
         else:
             _check_key(ordering)
-            csr = await self._keys.use(ordering.key, request(ordering.identifiers))
+            csr = await self._keys.use(
+                ordering.key,
+                request(ordering.identifiers, must_staple=ordering.must_staple),
+            )
             payload: dict[str, object] = {"csr": jws.b64(csr)}
             url = effect.order.finalize
             reply = await self._post(url, payload, ordering, "finalize")
@@ -267,15 +274,16 @@ class IssueProcedure:
         return effects.OrderSeen(effect.order.url, order, reply.retry_at)
 
     async def _download(self, url: str, ordering: Ordering) -> effects.Downloaded:
-        signer = account_signer(self._keys, ordering.account)
-        pem = await self._client.download(url, signer)
-        chain = check_chain(
-            pem,
+        checks = Checks(
             public=ordering.key.public,
             identifiers=ordering.identifiers,
             anchors=await ordering.anchors(),
             now=self._clock.now(),
+            must_staple=ordering.must_staple,
         )
+        signer = account_signer(self._keys, ordering.account)
+        download = Download(self._client, signer, checks)
+        chain = await download.choose(url, ordering.preferred)
         # Cached: a nonce was needed for the download.
         offered = (await self._client.directory()).renewal_info is not None
         return effects.Downloaded(chain, renewal_info=offered)

@@ -48,6 +48,10 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         account_url: URL that this account had then.
         certid: Its name in renewal information (RFC 9773); empty where it has none.
         renewal_info: The CA offered renewal information when it was issued.
+        profile: The profile that the CA says it has; empty where it says nothing.
+        asked_profile: The profile that was asked for, empty for none.
+        must_staple: It was asked to demand stapling (RFC 7633).
+        anchor_subject: Subject of that anchor (RFC 4514), for people.
         hasty: Renewals in a row, up to this one, that renewal information hurried.
     """
 
@@ -68,6 +72,10 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     account_url: str = ""
     certid: str = ""
     renewal_info: bool = False
+    profile: str = ""
+    asked_profile: str = ""
+    must_staple: bool = False
+    anchor_subject: str = ""
     hasty: int = 0
 
     @property
@@ -126,6 +134,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ca: Name of the CA in the configuration.
         directory: URL of its directory.
         account: Name of the account that orders; empty where its record is unreadable.
+        profile: Name of the profile, empty for none.
+        profile_required: No other profile will do.
+        must_staple: The certificate is to demand stapling.
         refused: Members of newOrder that the CA has refused since; left out.
     """
 
@@ -133,6 +144,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ca: str
     directory: str
     account: str = ""
+    profile: str = ""
+    profile_required: bool = False
+    must_staple: bool = False
     refused: tuple[str, ...] = ()
 
 

@@ -22,12 +22,14 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         finalize: Where the request is posted.
         authorizations: URLs of its authorizations.
         expires: When the CA forgets the order, if it said so.
+        profile: The profile that the CA says it has; empty where it says nothing.
     """
 
     url: str
     finalize: str
     authorizations: tuple[str, ...] = ()
     expires: datetime | None = None
+    profile: str = ""
 
 
 class AuthorizationRecord(

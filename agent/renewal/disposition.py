@@ -96,6 +96,8 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme.key-reuse": _OPERATOR,
     "acme.renewal-info": _BACK,
     "acme.replaces-refused": _NOW,
+    "acme.profile-refused": _NOW,
+    "acme.profile-unavailable": _OPERATOR,
     "deploy.broken": _BACK,
     "deploy.down": _WAIT,
     "deploy.foreign": _BACK,

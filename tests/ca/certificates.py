@@ -14,7 +14,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.ca.config import Config
 from tests.ca.csr import check_csr, fingerprint
-from tests.ca.issuing import Authority, Issued, PublicKey, Validity, validity_of
+from tests.ca.issuing import (
+    Authority,
+    Issued,
+    Profile,
+    PublicKey,
+    Validity,
+    validity_of,
+)
 from tests.ca.jose import Jwk, b64decode
 from tests.ca.orders import Order
 from tests.ca.problems import refusal
@@ -41,13 +48,13 @@ class Certificates:
     def issue(self, order: Order, der: bytes, account_keys: Collection[str]) -> Issued:
         """Check a CSR against its order and issue; a bad one is badCSR."""
         names = tuple(item.general_name() for item in order.identifiers)
-        profile = self._config.profile
+        profile = self._config.profiles.get(order.profile, self._config.profile)
         csr = check_csr(der, names, profile, account_keys)
         leaf = self._authority.sign(
             cast("PublicKey", csr.public_key()),
             names,
             profile,
-            self._validity(order),
+            self._validity(order, profile),
             csr,
         )
         issued = Issued(
@@ -61,8 +68,8 @@ class Certificates:
         self.by_id[issued.id] = issued
         return issued
 
-    def _validity(self, order: Order) -> Validity:
-        usual = validity_of(self._config.profile, self._config.now())
+    def _validity(self, order: Order, profile: Profile) -> Validity:
+        usual = validity_of(profile, self._config.now())
         return Validity(
             start=order.not_before or usual.start, end=order.not_after or usual.end
         )

@@ -26,6 +26,10 @@ class Authorizations(Enum):
     """Nothing: authorizations are listed and already valid, the order is ready."""
     NONE = auto()
     """Nothing: no authorization is listed, the order is ready."""
+    MISSING = auto()
+    """Nothing: the order is ready, and has no list of authorizations."""
+    PENDING_NONE = auto()
+    """Nothing: no authorization is listed, and the order is ready at the next look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,11 @@ class Config:
         include_root: Whether chains end in their root.
         validity_dates: Whether newOrder may ask for notBefore and notAfter.
         revocation_reasons: Reason codes that a subscriber may use.
+        profiles: What is put into certificates by the profile of their order; empty
+            does not know profiles.
+        default_profile: The profile of orders that name none.
+        rejected_profiles: Profiles that are advertised and refused.
+        echo_profile: Whether an order shows its profile.
         renewal_info: Offer renewal information (RFC 9773).
         ask_again: Seconds after which renewal information is to be asked for again, or
             a span, told as a date; None says nothing.
@@ -93,6 +102,10 @@ class Config:
     include_root: bool = False
     validity_dates: bool = False
     revocation_reasons: frozenset[int] = frozenset({0, 1, 3, 4, 5, 9})
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    default_profile: str = ""
+    rejected_profiles: frozenset[str] = frozenset()
+    echo_profile: bool = True
     renewal_info: bool = False
     ask_again: int | timedelta | None = 21600
     validation_timeout: timedelta = timedelta(seconds=5)

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from tests.ca.config import Authorizations, Config
 from tests.ca.orders import Authorization, Challenge, Order
 from tests.ca.urls import Urls
 
@@ -11,7 +12,7 @@ def rfc3339(instant: datetime) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def order_document(order: Order, urls: Urls) -> dict[str, object]:
+def order_document(order: Order, urls: Urls, config: Config) -> dict[str, object]:
     """Return the order object; `certificate` is there only when it is valid."""
     body: dict[str, object] = {
         "status": order.status,
@@ -24,6 +25,10 @@ def order_document(order: Order, urls: Urls) -> dict[str, object]:
         body["notBefore"] = rfc3339(order.not_before)
     if order.not_after:
         body["notAfter"] = rfc3339(order.not_after)
+    if config.authorizations is Authorizations.MISSING:
+        del body["authorizations"]
+    if order.profile and config.echo_profile:
+        body["profile"] = order.profile
     if order.replaces:
         body["replaces"] = order.replaces
     if order.error:

@@ -25,6 +25,7 @@ from tests.ca.jose import b64decode
 from tests.ca.nonces import Nonces
 from tests.ca.orders import Authorization, Challenge, Order, Orders, Verdict
 from tests.ca.problems import refusal
+from tests.ca.profiles import advertised, chosen
 from tests.ca.renewal import Renewals
 from tests.ca.urls import Urls
 from tests.ca.validation import Proof, Validator
@@ -115,6 +116,8 @@ class Endpoints:
         meta: dict[str, object] = dict(self._config.meta)
         if self._config.terms:
             meta["termsOfService"] = self._config.terms
+        if self._config.profiles:
+            meta["profiles"] = advertised(self._config)
         if self._config.eab_required:
             meta["externalAccountRequired"] = True
         document: dict[str, object] = {
@@ -172,8 +175,9 @@ class Endpoints:
     def _new_order(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
         replaces = self._renewals.check(account.id, request.object())
+        profile = chosen(self._config, request.object())
         order = self._orders.create(account, request.object())
-        order.replaces = replaces
+        order.replaces, order.profile = replaces, profile
         for authz in order.authorizations:
             if not authz.challenges:
                 self._offer(authz)
@@ -189,7 +193,7 @@ class Endpoints:
         headers: Headers = (("Location", self._urls.order(order.id)),)
         if order.status == "processing":
             headers += _retry_after(order.retry_after)
-        document = order_document(order, self._urls)
+        document = order_document(order, self._urls, self._config)
         return json_answer(document, status=status, headers=headers)
 
     def _order(self, exchange: Exchange) -> Answer:

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from tests.ca.accounts import Account
 from tests.ca.config import Authorizations, Config
@@ -66,6 +67,7 @@ class Order:
         not_before: Start of validity that was asked for, or None.
         not_after: End of validity that was asked for, or None.
         replaces: Name of the certificate that this order renews, or empty.
+        profile: Name of its profile, or empty.
     """
 
     id: str
@@ -83,6 +85,12 @@ class Order:
     not_before: datetime | None = None
     not_after: datetime | None = None
     replaces: str = ""
+    profile: str = ""
+
+
+_NOTHING_TO_PROVE: Final = frozenset(
+    {Authorizations.NONE, Authorizations.MISSING, Authorizations.PENDING_NONE}
+)
 
 
 class Orders:
@@ -115,7 +123,8 @@ class Orders:
             not_after=ends,
         )
         self.by_id[order.id] = order
-        self._advance(order)
+        if self._config.authorizations is not Authorizations.PENDING_NONE:
+            self._advance(order)
         return order
 
     def _date(self, request: Mapping[str, object], name: str) -> datetime | None:
@@ -135,7 +144,7 @@ class Orders:
     def _authorize(
         self, account: Account, identifiers: Iterable[Identifier]
     ) -> list[Authorization]:
-        if self._config.authorizations is Authorizations.NONE:
+        if self._config.authorizations in _NOTHING_TO_PROVE:
             return []
         return [
             self._reusable(account, identifier) or self._open(account, identifier)

@@ -360,7 +360,8 @@ async def test_a_certificate_is_fetched_by_post_as_get(
     """The octets come back as they were."""
     pem = answer(200, b"PEM", "n", content_type="application/pem-certificate-chain")
     ca.replies = [pem]
-    assert await client.download(f"{BASE}/cert/1", SIGNER) == b"PEM"
+    reply = await client.download(f"{BASE}/cert/1", SIGNER)
+    assert (reply.body, reply.alternates) == (b"PEM", ())
     assert members(ca.requests[-1])["payload"] == ""
 
 

@@ -88,6 +88,7 @@ def test_a_good_chain_is_leaf_and_intermediates() -> None:
             not_before=LEAF.begins,
             not_after=LEAF.ends,
             anchor=fingerprint(GOOD_ROOT),
+            anchor_subject="CN=Root",
         )
 
 

@@ -23,9 +23,13 @@ class Extras:
 
     Attributes:
         replaces: The certificate that is renewed (RFC 9773 section 5), or empty.
+        profile: The profile (draft-ietf-acme-profiles), or empty.
+        required: No other profile will do.
     """
 
     replaces: str = ""
+    profile: str = ""
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

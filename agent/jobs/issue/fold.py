@@ -5,7 +5,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from agent.acme.messages import Authorization
+from agent.acme.messages import Authorization, Order
+from agent.acme.problem import printable
 from agent.jobs.envelope import backed_off, entered
 from agent.jobs.issue.effects import (
     Answer,
@@ -37,6 +38,7 @@ from agent.records.phases import (
     Processing,
 )
 from agent.renewal import backoff
+from agent.renewal.disposition import TABLE
 
 MAX_LOOKS: Final = 3
 """Failures after which a CA that does not manage to list orders is no longer asked."""
@@ -60,8 +62,8 @@ _PASSING: Final = frozenset(
 """What says nothing of the order itself; untyped, where its status is passing."""
 _FINAL: Final = frozenset({"invalid", "expired", "deactivated", "revoked"})
 """States of an authorization that no order recovers from (section 7.1.6)."""
-_ENDING: Final = frozenset({"acme:accountDoesNotExist"})
-"""What ends an order at once: it went with its account."""
+_ENDING: Final = frozenset({"acme:accountDoesNotExist", "acme:invalidProfile"})
+"""What ends an order at once: it went with its account, or with its profile."""
 
 
 def fold(  # noqa: PLR0911 -- one arm an outcome
@@ -89,16 +91,14 @@ def fold(  # noqa: PLR0911 -- one arm an outcome
             return entered(job, job.phase)
 
 
-def _order_seen(
+def _order_seen(  # noqa: PLR0911 -- one arm a state
     job: IssueJob, effect: Effect, seen: OrderSeen, view: View, moment: Moment
 ) -> IssueJob:
-    key, order = job.phase.key, seen.order
-    record = OrderRecord(
-        url=seen.url,
-        finalize=order.finalize,
-        authorizations=order.authorizations,
-        expires=order.expires,
-    )
+    key, order, record = job.phase.key, seen.order, _record(job, seen)
+    if _has_other_profile(job, order, view):
+        reason = f"the ca's order has the profile {_shown(order.profile)}"
+        reason = f"{reason} instead of {_shown(view.extras.profile)}"
+        return _over(job, "acme.profile-unavailable", reason, view, moment)
     match order.status:
         case "pending" if isinstance(job.phase, KeyMade):
             todo = tuple(AuthorizationRecord(url=u) for u in order.authorizations)
@@ -124,6 +124,33 @@ def _order_seen(
                 else Processing(key=key, order=record)
             )
             return _poll(job, phase_after, seen.retry_at, view, moment)
+
+
+def _record(job: IssueJob, seen: OrderSeen) -> OrderRecord:
+    """Return what is remembered of an order; its profile also when it is left out."""
+    order, phase = seen.order, job.phase
+    known = "" if isinstance(phase, KeyChosen | KeyMade) else phase.order.profile
+    return OrderRecord(
+        url=seen.url,
+        finalize=order.finalize,
+        authorizations=order.authorizations,
+        expires=order.expires,
+        profile=order.profile or known,
+    )
+
+
+def _has_other_profile(job: IssueJob, order: Order, view: View) -> bool:
+    """Tell whether a new order lacks what is required: silence is no consent."""
+    new = isinstance(job.phase, KeyMade) and view.extras.required
+    return new and order.profile != view.extras.profile
+
+
+def _shown(profile: str | None) -> str:
+    return printable(profile, 100) if profile else "none"
+
+
+def _is_preferred(view: View) -> bool:
+    return bool(view.extras.profile) and not view.extras.required
 
 
 def _authorization_seen(
@@ -219,7 +246,7 @@ def _failed(  # noqa: PLR0911 -- one arm a kind of failure
 ) -> IssueJob:
     """Keep what can be continued, and begin again what cannot."""
     match effect, failure.kind:
-        case CreateOrder(), "acme.replaces-refused":
+        case CreateOrder(), "acme.replaces-refused" | "acme.profile-refused":
             # The caller remembers it: the next one goes without, at once.
             return entered(job, job.phase)
         case FindOrder(), _ if _is_unlistable(job, failure):
@@ -230,6 +257,10 @@ def _failed(  # noqa: PLR0911 -- one arm a kind of failure
             return replace(_back_off(job, failure, view, moment), intent=effect.name)
         case Finalize(), "acme:orderNotReady":
             return entered(job, Processing(key=effect.key, order=effect.order))
+        case Finalize(), "acme:invalidProfile" if _is_preferred(view):
+            # Withdrawn meanwhile; the caller remembers it: the next order goes without.
+            passing = replace(failure, disposition=Disposition.BACK_OFF)
+            return _order_over(job, passing, view, moment)
         case _ if _continues(failure) or _is_bad_request(effect, failure):
             return _back_off(job, failure, view, moment)
         case _ if _has_order(job) and _is_first_refusal(job, failure):
@@ -300,7 +331,7 @@ def _over(
 ) -> IssueJob:
     """Give the order up for a reason that no exception carried."""
     failure = Failure(
-        kind=kind, message=message, at=moment.now, disposition=Disposition.BACK_OFF
+        kind=kind, message=message, at=moment.now, disposition=TABLE[kind]
     )
     return _order_over(job, failure, view, moment)
 

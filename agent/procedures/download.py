@@ -1,0 +1,130 @@
+"""How one chain is chosen among those that a CA offers (RFC 8555 section 7.4.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+
+from agent.acme.errors import ProblemError, ProtocolError
+from agent.acme.identifiers import Identifier
+from agent.client import AcmeClient, Signer
+from agent.pki.anchors import preferred_anchors
+from agent.pki.chain import (
+    ChainError,
+    CheckedChain,
+    check_chain,
+    fingerprint,
+    parse_chain,
+)
+
+MAX_ALTERNATES: Final = 4
+"""Further chains that are fetched, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checks:
+    """What every chain is held against.
+
+    Attributes:
+        public: The key that the request was signed with, SPKI, DER.
+        identifiers: What was ordered.
+        anchors: The configured trust anchors.
+        now: When the check is made.
+        must_staple: Whether the leaf was asked to demand stapling.
+    """
+
+    public: bytes
+    identifiers: tuple[Identifier, ...]
+    anchors: Sequence[x509.Certificate]
+    now: datetime
+    must_staple: bool = False
+
+    def hold(self, pem: bytes, anchors: Sequence[x509.Certificate]) -> CheckedChain:
+        """Return the chain as it is published.
+
+        Raises:
+            ChainError: The first check that failed, in words.
+        """
+        return check_chain(
+            pem,
+            public=self.public,
+            identifiers=self.identifiers,
+            anchors=anchors,
+            now=self.now,
+            must_staple=self.must_staple,
+        )
+
+
+class Download:
+    """One certificate with the chains that the CA offers for it.
+
+    The default chain is all that is fetched where it will do. The others are looked at
+    where it does not end in the preferred anchor, or in none that is trusted; whatever
+    is chosen has passed every check.
+    """
+
+    def __init__(self, client: AcmeClient, signer: Signer, checks: Checks) -> None:
+        """Take the client, who signs for it, and what chains are held against."""
+        self._client = client
+        self._signer = signer
+        self._checks = checks
+
+    async def choose(self, url: str, preference: str) -> CheckedChain:
+        """Return the chain that ends in the preferred anchor, or the first good one.
+
+        Args:
+            url: The certificate's URL.
+            preference: Names an anchor, see `preferred_anchors`; empty for none.
+
+        Raises:
+            AgentError: The chain cannot be fetched, or none of them passes.
+        """
+        everything = self._checks.anchors
+        preferred = preferred_anchors(everything, preference) if preference else ()
+        reply = await self._client.download(url, self._signer)
+        bodies = [reply.body]
+        found = self._first(bodies, preferred or everything)
+        if found is None:
+            bodies += await self._alternates(reply.body, reply.alternates)
+            found = self._first(bodies, preferred or everything)
+        if found is None and preferred:
+            found = self._first(bodies, everything)
+        # No chain passes: what is wrong with the default one is what matters.
+        return found or self._checks.hold(reply.body, everything)
+
+    def _first(
+        self, bodies: Sequence[bytes], anchors: Sequence[x509.Certificate]
+    ) -> CheckedChain | None:
+        for body in bodies:
+            try:
+                return self._checks.hold(body, anchors)
+            except ChainError:
+                continue
+        return None
+
+    async def _alternates(self, default: bytes, urls: Sequence[str]) -> list[bytes]:
+        """Fetch other chains; one that is no chain of this leaf is left out.
+
+        "Multiple certificate chains for the same end-entity": another leaf would be
+        another certificate.
+        """
+        leaf = _leaf(default)
+        found = []
+        for url in urls[:MAX_ALTERNATES]:
+            try:
+                body = (await self._client.download(url, self._signer)).body
+            except (ProblemError, ProtocolError):
+                continue
+            if leaf and _leaf(body) == leaf:
+                found.append(body)
+        return found
+
+
+def _leaf(pem: bytes) -> str:
+    """Return the fingerprint of a chain's leaf; empty where it cannot be read."""
+    try:
+        return fingerprint(parse_chain(pem)[0])
+    except ChainError:
+        return ""

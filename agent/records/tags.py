@@ -1,0 +1,34 @@
+"""The states that a job of each kind can be in, as they are shown."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from agent.records.phases import (
+    Answering,
+    AskDue,
+    Condemned,
+    Destroyed,
+    Downloading,
+    Finalizing,
+    KeyChosen,
+    KeyMade,
+    Phase,
+    Processing,
+    Stage,
+)
+from agent.records.revocation import ReplaceStage, RevocationAsked
+
+
+def _tags(*phases: type[Phase]) -> tuple[str, ...]:
+    return tuple(str(phase.__struct_config__.tag) for phase in phases)
+
+
+PHASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "issue": _tags(KeyChosen, KeyMade, Answering, Finalizing, Processing, Downloading),
+    "deploy": tuple(Stage),
+    "retire": _tags(Condemned, Destroyed),
+    "revoke": _tags(RevocationAsked),
+    "replace": tuple(ReplaceStage),
+    "renewal-info": _tags(AskDue),
+}
+"""The tags of the phases, by the kind of the job; a phase without tag has stages."""
