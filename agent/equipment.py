@@ -32,6 +32,7 @@ from agent.preflight import Preflight, Ready
 from agent.publication.directories import Publications
 from agent.publication.roots import Roots
 from agent.solvers.dns01.solver import Dns01
+from agent.solvers.dnspersist01 import DnsPersist01
 from agent.solvers.http01 import Http01
 from agent.solvers.tlsalpn01.solver import TlsAlpn01
 from agent.transport import HttpsTransport, Peer
@@ -123,6 +124,10 @@ def _solvers(stock: Stock) -> tuple[dict[str, Solver], dict[str, Ready]]:
         "http-01": http01,
         "tls-alpn-01": tls_alpn01,
         "dns-01": dns01,
+        "dns-account-01": dns01.for_accounts(),
+        "dns-persist-01": DnsPersist01(
+            lambda: stock.config().dnspersist01, dns01, stock.clock
+        ),
     }
     ready: dict[str, Ready] = {
         "http-01": http01.ready,

@@ -1,6 +1,7 @@
 """The tables of challenge types: how control of a name is proven."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -8,7 +9,9 @@ import msgspec
 from agent.config.section import Section
 from agent.config.units import Duration, SecretReference
 
-Challenge = Literal["http-01", "tls-alpn-01", "dns-01"]
+Challenge = Literal[
+    "http-01", "tls-alpn-01", "dns-01", "dns-account-01", "dns-persist-01"
+]
 """The challenge types of this version; each has a line in `PROVES`."""
 
 
@@ -31,6 +34,12 @@ PROVES: Final[Mapping[Challenge, Proves]] = {
     "tls-alpn-01": Proves(addresses=True, wildcards=False),
     # "The "dns-01" challenge MUST NOT be used" for addresses (RFC 8738 section 7)
     "dns-01": Proves(addresses=False, wildcards=True, before="_acme-challenge."),
+    "dns-account-01": Proves(
+        addresses=False, wildcards=True, before=f"_{'a' * 16}._acme-challenge."
+    ),
+    "dns-persist-01": Proves(
+        addresses=False, wildcards=True, before="_validation-persist."
+    ),
 }
 
 
@@ -120,3 +129,19 @@ class Dns(Section, frozen=True, kw_only=True):
     def servers(self) -> tuple[str, ...]:
         """Return the servers as a tuple, also where one was given as text."""
         return (self.server,) if isinstance(self.server, str) else self.server
+
+
+class DnsPersist(Section, frozen=True, kw_only=True):
+    """`[dns-persist-01]`: who writes the standing records.
+
+    Attributes:
+        write: Write a record that is missing by the provider of `[dns-01]`; otherwise
+            an operator provisions it.
+        persist_until: When records that we write end; None for never.
+        resolvers: Addresses of resolvers; empty takes those of `[dns-01]`, or of the
+            host.
+    """
+
+    write: bool = False
+    persist_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    resolvers: tuple[str, ...] = ()

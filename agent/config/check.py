@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.config.authorities import Account, Ca
 from agent.config.challenges import PROVES
-from agent.config.dns import dns_problems
+from agent.config.dns import dns_problems, persist_problems
 from agent.config.endpoint_rules import endpoint_problems
 from agent.config.list_rules import list_problems
 from agent.config.lookup import accounts_at, cas_of, named_accounts, server_name
@@ -36,6 +36,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"token.{FILE_STORE}: this name is taken by software keys"
     if config.dns01 is not None:
         yield from dns_problems(config.dns01)
+    yield from persist_problems(config.dnspersist01, config.dns01)
     for name, token in config.token.items():
         yield from _token(f"token.{name}", token)
     for name, ca in config.ca.items():
@@ -180,10 +181,9 @@ def _ca(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
 
 
 def _dns01(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
-    if certificate.challenge != "dns-01":
-        return
-    if config.dns01 is None:
-        yield f"{path}.challenge: dns-01 needs a table [dns-01]"
+    needs = certificate.challenge in {"dns-01", "dns-account-01"}
+    if needs and config.dns01 is None:
+        yield f"{path}.challenge: {certificate.challenge} needs a table [dns-01]"
 
 
 def _server_names(path: str, certificate: Certificate) -> Iterator[str]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from agent.config.challenges import Dns
+from agent.config.challenges import Dns, DnsPersist
 from agent.config.units import duration
 
 PORT: Final = 53
@@ -47,6 +47,20 @@ def dns_server(text: str) -> DnsServer:
     if not 0 < port < 1 << 16:
         raise ValueError(text)
     return DnsServer(host, port)
+
+
+def persist_problems(config: DnsPersist, dns: Dns | None) -> Iterator[str]:
+    """Yield a clause for every rule that `[dns-persist-01]` breaks."""
+    if config.write and dns is None:
+        yield "dns-persist-01.write: needs a table [dns-01]"
+    if config.persist_until is not None and not config.write:
+        yield "dns-persist-01.persist_until: needs write = true"
+    for text in config.resolvers:
+        if not _is_server(text):
+            yield (
+                f"dns-persist-01.resolvers: {text} is not an ip address, maybe with "
+                "a port"
+            )
 
 
 def dns_problems(dns: Dns) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.config.authorities import Account, Ca
-from agent.config.challenges import Challenge, Dns, Listen, TlsAlpn
+from agent.config.challenges import Challenge, Dns, DnsPersist, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
 from agent.config.orders import Profile, ProfileName
 from agent.config.section import Section
@@ -100,6 +100,9 @@ class Config(Section, frozen=True, kw_only=True):
     http01: Listen = msgspec.field(name="http-01", default_factory=Listen)
     tlsalpn01: TlsAlpn = msgspec.field(name="tls-alpn-01", default_factory=TlsAlpn)
     dns01: Dns | None = msgspec.field(name="dns-01", default=None)
+    dnspersist01: DnsPersist = msgspec.field(
+        name="dns-persist-01", default_factory=DnsPersist
+    )
     token: dict[Name, Token] = msgspec.field(default_factory=dict)
     ca: dict[Name, Ca] = msgspec.field(default_factory=dict)
     account: dict[Name, Account] = msgspec.field(default_factory=dict)

@@ -53,6 +53,8 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "solver.dns-lookup": _BACK,
     "solver.dns-propagation": _BACK,
     "solver.dns-update": _BACK,
+    "solver.issuer-names": _OPERATOR,
+    "solver.persistent-record": _OPERATOR,
     "solver.publish": _BACK,
     "solver.self-check": _BACK,
     "solver.token-syntax": _OPERATOR,

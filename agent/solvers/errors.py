@@ -39,6 +39,18 @@ class DnsPropagationError(SolverError):
     kind = "solver.dns-propagation"
 
 
+class IssuerNamesError(SolverError):
+    """The CA's challenge names no issuers, too many, or none of the right form."""
+
+    kind = "solver.issuer-names"
+
+
+class PersistentRecordError(SolverError):
+    """The standing record of dns-persist-01 is missing, and others provision it."""
+
+    kind = "solver.persistent-record"
+
+
 class BusyError(SolverError):
     """The identifier is presented for another challenge; it is free again soon."""
 

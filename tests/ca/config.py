@@ -43,6 +43,8 @@ class Config:
         resolve: Where http-01 connects for a name.
         tls_alpn: Where tls-alpn-01 connects for a name; None does not offer it.
         dns: DNS server that dns-01 asks; None does not offer dns-01, nor wildcards.
+        dns_types: Which challenge types are offered by that server.
+        issuer_names: What dns-persist-01 calls this CA.
         terms: URL of the terms of service; set means that they must be agreed to.
         meta: Further members of the directory's `meta`.
         directory: Further members of the directory.
@@ -81,6 +83,8 @@ class Config:
     resolve: Resolver = field(default_factory=dict)
     tls_alpn: Resolver | None = None
     dns: Address | None = None
+    dns_types: tuple[str, ...] = ("dns-01",)
+    issuer_names: tuple[str, ...] = ("ca.example",)
     terms: str | None = None
     meta: Mapping[str, object] = field(default_factory=dict)
     directory: Mapping[str, object] = field(default_factory=dict)

@@ -282,6 +282,7 @@ class Endpoints:
             identifier=challenge.authz.identifier,
             extra=challenge.extra,
             thumbprint=request.jwk.thumbprint,
+            account_url=self._urls.account(challenge.authz.account.id),
             payload=payload,
         )
         self._spawn(challenge, proof)

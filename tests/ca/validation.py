@@ -29,12 +29,14 @@ class Proof:
         identifier: What is to be proven.
         extra: The members of the challenge that its validator made up.
         thumbprint: The thumbprint of the account key at the time of the response.
+        account_url: The URL of the account.
         payload: The response object that the client posted.
     """
 
     identifier: Identifier
     extra: Mapping[str, object] = field(repr=False)
     thumbprint: str
+    account_url: str
     payload: Mapping[str, object]
 
     @property

@@ -3,7 +3,8 @@
 import os
 
 from tests.ca.config import Config
-from tests.ca.dns01 import Dns01
+from tests.ca.dns01 import Dns01, DnsAccount01, Txt
+from tests.ca.dnspersist01 import DnsPersist01
 from tests.ca.tlsalpn01 import TlsAlpn01
 from tests.ca.validation import Http01, Validator
 
@@ -17,5 +18,14 @@ def make_validators(config: Config) -> dict[str, Validator]:
     if config.tls_alpn is not None:
         found["tls-alpn-01"] = TlsAlpn01(config.tls_alpn, within, os.urandom)
     if config.dns is not None:
-        found["dns-01"] = Dns01(config.dns, within, os.urandom)
+        found |= _by_dns(config, Txt(config.dns, within))
     return found
+
+
+def _by_dns(config: Config, txt: Txt) -> dict[str, Validator]:
+    known: dict[str, Validator] = {
+        "dns-01": Dns01(txt, os.urandom),
+        "dns-account-01": DnsAccount01(txt, os.urandom),
+        "dns-persist-01": DnsPersist01(txt, config.issuer_names, config.now),
+    }
+    return {kind: known[kind] for kind in config.dns_types}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography import x509
 
-from agent.acme.identifiers import identifiers
+from agent.acme.identifiers import Identifier, identifiers
 from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account
 from agent.config.tokens import Key
+from agent.errors import AgentError
 from agent.jobs import register
 from agent.jobs.issue import effects
 from agent.keys.software import FileKeys
@@ -27,6 +28,7 @@ from agent.procedures.revocation import RevokeProcedure
 from agent.records.keys import KeyRecord, KeyState
 from agent.records.others import AccountRecord
 from agent.records.phases import AuthorizationRecord, OrderRecord
+from agent.solvers.errors import BusyError
 from agent.transport import HttpsTransport, Peer
 from tests.ca import Config, TestCA
 from tests.ca.harness import Responder, responding
@@ -43,6 +45,8 @@ class Board:
     Attributes:
         entered: Tokens in the order in which they were presented.
         left: Tokens in the order in which they were taken down.
+        seen: What was presented, in that order.
+        busy: Tokens that cannot be presented now.
     """
 
     def __init__(self, responder: Responder) -> None:
@@ -50,6 +54,8 @@ class Board:
         self._responder = responder
         self.entered: list[str] = []
         self.left: list[str] = []
+        self.seen: list[Presentation] = []
+        self.busy: set[str] = set()
 
     @property
     def up(self) -> set[str]:
@@ -62,6 +68,9 @@ class Board:
     ) -> AsyncIterator[dict[str, object]]:
         """Present until left."""
         token = presentation.token
+        if token in self.busy:
+            raise BusyError("another order proves the same name")
+        self.seen.append(presentation)
         self.entered.append(token)
         self._responder.proofs[token] = presentation.key_authorization
         try:
@@ -107,6 +116,13 @@ class Desk:
         seen = await self.perform(effects.FetchAuthorization(wanted))
         assert isinstance(seen, effects.AuthorizationSeen)
         return seen
+
+    async def fetch_again(
+        self, known: AuthorizationRecord, ordered: tuple[Identifier, ...]
+    ) -> None:
+        """Fetch an answered authorization of another order; the CA's words are lost."""
+        with suppress(AgentError):
+            await self.perform(effects.FetchAuthorization(known), identifiers=ordered)
 
     async def challenge(self, url: str) -> AuthorizationRecord:
         """Return an authorization with its challenge, not answered yet."""

@@ -125,6 +125,13 @@ class Dns:
             for data in rrset
         )
 
+    def add(self, record: str, value: str) -> None:
+        """Add a TXT value to the zone at the primary, as an operator does."""
+        knotc = ["knotc", "-s", str(self.home / "primary" / "knot.sock"), "-b"]
+        run([*knotc, "zone-begin", ZONE])
+        run([*knotc, "zone-set", ZONE, f"{record}.", "60", "TXT", f'"{value}"'])
+        run([*knotc, "zone-commit", ZONE])
+
     def catch_up(self) -> None:
         """Let the secondary fetch what it does not have yet."""
         socket_ = str(self.home / "secondary" / "knot.sock")

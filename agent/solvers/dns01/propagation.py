@@ -9,14 +9,14 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.clock import Clock
 from agent.config.dns import DnsServer
 from agent.solvers.dns01.lookups import NameServer
 from agent.solvers.dns01.records import Change
 from agent.solvers.dns01.wire import NoAnswerError, ask_udp
-from agent.solvers.errors import DnsPropagationError
+from agent.solvers.errors import DnsLookupError, DnsPropagationError
 
 _log: Final = logging.getLogger(__name__)
 
@@ -33,6 +33,18 @@ class Sight(Enum):
     """It is in charge of the zone and answers without the value."""
     SILENT = auto()
     """It gives no answer that a resolver would believe."""
+
+
+class Shown(NamedTuple):
+    """What a server answers with.
+
+    Attributes:
+        texts: TXT values, each of its strings put together.
+        decided: The server is in charge of the record: it has these and no others.
+    """
+
+    texts: frozenset[str]
+    decided: bool
 
 
 async def propagated(
@@ -59,6 +71,22 @@ async def propagated(
         await clock.sleep(min(pause, left))
         pause = min(pause * 2, LONGEST_PAUSE)
     _give_up(change, sights, within)
+
+
+async def standing(record: str, servers: Sequence[NameServer]) -> frozenset[str]:
+    """Return the TXT values that every server in charge of a record answers with.
+
+    Raises:
+        DnsLookupError: None of them answers.
+    """
+    addresses = [address for server in servers for address in server.addresses]
+    async with asyncio.TaskGroup() as group:
+        looks = [group.create_task(texts_at(record, a)) for a in addresses]
+    shown = [look.result().texts for look in looks if look.result().decided]
+    if not shown:
+        names = ", ".join(server.name for server in servers)
+        raise DnsLookupError(f"no server in charge of {record} answers: {names}")
+    return frozenset.intersection(*shown)
 
 
 def _give_up(change: Change, sights: dict[str, Sight], within: timedelta) -> None:
@@ -97,25 +125,31 @@ async def _at_server(change: Change, server: NameServer) -> Sight:
 
 
 async def _at(change: Change, address: DnsServer) -> Sight:
+    shown = await texts_at(change.record, address)
+    if change.value in shown.texts:
+        return Sight.HAS
+    return Sight.LACKS if shown.decided else Sight.SILENT
+
+
+async def texts_at(record: str, address: DnsServer) -> Shown:
+    """Ask one server for the TXT values of a record, without recursion."""
     from dns.exception import DNSException  # noqa: PLC0415 -- memory
     from dns.flags import AA, RD  # noqa: PLC0415 -- memory
     from dns.message import make_query  # noqa: PLC0415 -- memory
     from dns.rcode import NOERROR, NXDOMAIN  # noqa: PLC0415 -- memory
     from dns.rdatatype import TXT  # noqa: PLC0415 -- memory
 
-    question = make_query(change.record, TXT)
+    question = make_query(record, TXT)
     question.flags &= ~RD
     try:
         answer = await ask_udp(address, question)
     except (NoAnswerError, DNSException):
-        return Sight.SILENT
-    texts = {
-        b"".join(data.strings)
+        return Shown(frozenset(), decided=False)
+    texts = frozenset(
+        b"".join(data.strings).decode("ascii", "replace")
         for rrset in answer.answer
         if rrset.rdtype == TXT
         for data in rrset
-    }
-    if change.value.encode() in texts:
-        return Sight.HAS
-    decided = answer.flags & AA and answer.rcode() in {NOERROR, NXDOMAIN}
-    return Sight.LACKS if decided else Sight.SILENT
+    )
+    decided = bool(answer.flags & AA) and answer.rcode() in {NOERROR, NXDOMAIN}
+    return Shown(texts, decided=decided)

@@ -8,6 +8,10 @@ LABEL: Final = "_acme-challenge"
 """The label before the name that is proven (RFC 8555 section 8.4)."""
 
 
+LABEL_OCTETS: Final = 10
+"""Octets of a digest that name an account."""
+
+
 class Change(NamedTuple):
     """One value of one TXT record, to be added or removed.
 
@@ -52,6 +56,17 @@ def record_name(identifier: str) -> str:
     '_acme-challenge.example.org'
     """
     return f"{LABEL}.{identifier.removeprefix('*.')}"
+
+
+def account_record_name(identifier: str, account_url: str) -> str:
+    """Return where a CA looks by dns-account-01 (draft-ietf-acme-dns-account-label).
+
+    Every account has a record of its own, so that several may delegate their own; the
+    label follows the account's URL and so survives a change of its key.
+    """
+    digest = hashlib.sha256(account_url.encode()).digest()
+    label = base64.b32encode(digest[:LABEL_OCTETS]).decode().lower()
+    return f"_{label}.{record_name(identifier)}"
 
 
 def txt_value(key_authorization: str) -> str:

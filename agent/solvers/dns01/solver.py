@@ -4,9 +4,10 @@ It knows aliases, concurrency and cancellation. How a record is changed is a pro
 """
 
 import asyncio
+import copy
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
@@ -21,8 +22,14 @@ from agent.errors import AgentError
 from agent.ports import Presentation
 from agent.solvers.dns01.command import Command
 from agent.solvers.dns01.lookups import Lookups
-from agent.solvers.dns01.propagation import propagated
-from agent.solvers.dns01.records import Change, Provider, record_name, txt_value
+from agent.solvers.dns01.propagation import propagated, standing
+from agent.solvers.dns01.records import (
+    Change,
+    Provider,
+    account_record_name,
+    record_name,
+    txt_value,
+)
 from agent.solvers.dns01.update import Rfc2136
 from agent.solvers.errors import (
     DnsLookupError,
@@ -39,6 +46,16 @@ LOOK_UP_WITHIN: Final = timedelta(seconds=60)
 """Longest time for finding a record's zone, or a zone's servers."""
 
 
+def by_name(presentation: Presentation) -> str:
+    """Return where a CA looks by dns-01."""
+    return record_name(presentation.name)
+
+
+def by_account(presentation: Presentation) -> str:
+    """Return where a CA looks by dns-account-01."""
+    return account_record_name(presentation.name, presentation.account_url)
+
+
 class Dns01:
     """The `Solver` of dns-01, one for the process.
 
@@ -53,6 +70,7 @@ class Dns01:
         clock: Clock,
         *,
         port: int = PORT,
+        record: Callable[[Presentation], str] = by_name,
     ) -> None:
         """Present as configured.
 
@@ -62,7 +80,9 @@ class Dns01:
             read_secret: Resolves a reference to a secret.
             clock: Paces the questions to servers.
             port: Where authoritative servers listen.
+            record: Where a CA looks for the value.
         """
+        self._record = record
         self._settings = settings
         self._read_secret = read_secret
         self._clock = clock
@@ -82,12 +102,60 @@ class Dns01:
             DnsUpdateError: The table or its key is missing.
             FileError: The TSIG key cannot be read.
         """
-        settings = self._settings()
-        if settings is None:
-            raise DnsUpdateError("there is no table [dns-01] any more")
+        settings = self._in_force()
         self._provider(settings)
         if settings.tsig is not None:
             self._read_secret(settings.tsig.key)
+
+    def for_accounts(self) -> "Dns01":
+        """Return the `Solver` of dns-account-01; both keep out of each other's way."""
+        solver = copy.copy(self)
+        solver._record = by_account  # noqa: SLF001 -- of this very class
+        return solver
+
+    async def values(self, record: str, resolvers: Sequence[str]) -> frozenset[str]:
+        """Return the TXT values that all authoritative servers of a record have.
+
+        Args:
+            record: The name that is looked up, maybe an alias.
+            resolvers: Addresses of resolvers; empty takes those of `[dns-01]`.
+
+        Raises:
+            DnsLookupError: No server says.
+        """
+        settings = self._settings()
+        own = () if settings is None else settings.resolvers
+        lookups = Lookups(resolvers or own, port=self._port)
+        try:
+            async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()):
+                target = await lookups.target(record)
+                zone = await lookups.zone(target)
+                servers = await lookups.servers(zone)
+                return await standing(target, servers)
+        except TimeoutError as error:
+            raise DnsLookupError(f"looking for {record} took too long") from error
+
+    async def write(self, name: str, record: str, value: str) -> None:
+        """Add a value that is never removed, and return once all servers have it.
+
+        Args:
+            name: What is proven.
+            record: Where the value belongs, maybe an alias.
+            value: Text of ASCII characters.
+
+        Raises:
+            DnsLookupError: It is not known where the record is to be written.
+            DnsUpdateError: The value was not written.
+            DnsPropagationError: A server of the zone did not have it in time.
+            FileError: The TSIG key cannot be read.
+        """
+        settings = self._in_force()
+        lookups = Lookups(settings.resolvers, port=self._port)
+        target, zone = await _locate(record, settings, lookups)
+        change = Change(name, zone, target, value)
+        async with self._lock(change):
+            await self._provider(settings).present(change)
+        await self._wait(change, settings, lookups)
 
     @asynccontextmanager
     async def prepare(
@@ -107,14 +175,20 @@ class Dns01:
                 f"the challenge for {presentation.name} has a token that is not "
                 "base64url"
             )
-        settings = self._settings()
-        if settings is None:
-            raise DnsUpdateError("there is no table [dns-01] any more")
+        settings = self._in_force()
         lookups = Lookups(settings.resolvers, port=self._port)
-        change = await _locate(presentation, settings, lookups)
+        target, zone = await _locate(self._record(presentation), settings, lookups)
+        value = txt_value(presentation.key_authorization)
+        change = Change(presentation.name, zone, target, value)
         async with self._written(change, self._provider(settings)):
             await self._wait(change, settings, lookups)
             yield {}
+
+    def _in_force(self) -> Dns:
+        settings = self._settings()
+        if settings is None:
+            raise DnsUpdateError("there is no table [dns-01] any more")
+        return settings
 
     def _provider(self, settings: Dns) -> Provider:
         if settings.provider == "exec" and settings.exec is not None:
@@ -168,11 +242,8 @@ class Dns01:
         await propagated(change, servers, within, self._clock)
 
 
-async def _locate(
-    presentation: Presentation, settings: Dns, lookups: Lookups
-) -> Change:
+async def _locate(record: str, settings: Dns, lookups: Lookups) -> tuple[str, str]:
     """Find the name to write to, behind all aliases, and its zone."""
-    record = record_name(presentation.name)
     try:
         async with asyncio.timeout(LOOK_UP_WITHIN.total_seconds()):
             target = await lookups.target(record)
@@ -181,12 +252,7 @@ async def _locate(
         raise DnsLookupError(
             f"looking for the zone of {record} took too long"
         ) from error
-    return Change(
-        domain=presentation.name,
-        zone=zone.removesuffix("."),
-        record=target,
-        value=txt_value(presentation.key_authorization),
-    )
+    return target, zone.removesuffix(".")
 
 
 async def _to_its_end(work: Coroutine[object, object, None]) -> None:

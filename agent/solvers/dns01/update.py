@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dns.tsig import Key
     from dns.update import UpdateMessage
 
+MAX_STRING: Final = 255
+"""Octets of one string of a TXT record (RFC 1035 section 3.3)."""
+
 _HINTS: Final = {
     "REFUSED": "let the key change TXT records of this name at the server",
     "NOTAUTH": "is the server the primary of the zone, and does it know the key",
@@ -54,7 +57,7 @@ class Rfc2136:
             FileError: The key cannot be read.
         """
         update = self._update(change)
-        update.add(_absolute(change), self._settings.ttl, "TXT", change.value)
+        update.add(_absolute(change), self._settings.ttl, "TXT", _quoted(change.value))
         await self._send(update, change)
 
     async def remove(self, change: Change) -> None:
@@ -65,7 +68,7 @@ class Rfc2136:
             FileError: The key cannot be read.
         """
         update = self._update(change)
-        update.delete(_absolute(change), "TXT", change.value)
+        update.delete(_absolute(change), "TXT", _quoted(change.value))
         await self._send(update, change)
 
     def _update(self, change: Change) -> "UpdateMessage":
@@ -129,6 +132,13 @@ def _judge(answer: "Message", server: str, change: Change) -> None:
         )
     if not answer.had_tsig:
         raise DnsUpdateError(f"{server} did not sign its answer to an update")
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a zone file has it: quoted strings of up to 255 octets."""
+    parts = [value[at : at + MAX_STRING] for at in range(0, len(value), MAX_STRING)]
+    escaped = (p.replace("\\", r"\\").replace('"', r"\"") for p in parts)
+    return " ".join(f'"{part}"' for part in escaped)
 
 
 def _absolute(change: Change) -> str:
