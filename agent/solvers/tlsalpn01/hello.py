@@ -10,8 +10,11 @@ from typing import Final, NamedTuple
 MAX_HELLO: Final = 1 << 14
 """Octets of a ClientHello; one with post-quantum key shares has about 2 KiB."""
 
+MAX_RECORDS: Final = 16
+"""Records that it may be cut into; one or two are usual."""
+
 MAX_OCTETS: Final = MAX_HELLO + 1024
-"""Octets of its records; whoever cuts it into more than that is no CA."""
+"""Octets of its records."""
 
 _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
@@ -65,7 +68,9 @@ def client_hello(octets: bytes) -> ClientHello | None:
 def _message(octets: bytes) -> bytes | None:
     """Return the body of the handshake message that the first records hold."""
     gathered, at = b"", 0
-    while len(octets) - at >= _RECORD_HEADER:
+    for _ in range(MAX_RECORDS):
+        if len(octets) - at < _RECORD_HEADER:
+            break
         length = int.from_bytes(octets[at + 3 : at + _RECORD_HEADER], "big")
         wrong_type = octets[at] != _HANDSHAKE or octets[at + 1] != _TLS_MAJOR
         if wrong_type or not 0 < length <= _MAX_RECORD:
@@ -78,8 +83,10 @@ def _message(octets: bytes) -> bytes | None:
                 raise HelloError("not a ClientHello")
             if len(gathered) >= _MESSAGE_HEADER + size:
                 return gathered[_MESSAGE_HEADER : _MESSAGE_HEADER + size]
-    if len(octets) > MAX_OCTETS:
+    else:
         raise HelloError("too many records")
+    if len(octets) > MAX_OCTETS:
+        raise HelloError("too many octets")
     return None
 
 
