@@ -98,6 +98,7 @@ class Context:
             profile="" if wish is None else wish.name,
             profile_required=wish is not None and wish.required,
             must_staple=self.config.must_staple,
+            challenge=self.config.challenge,
         )
 
     def endpoint(self, name: str) -> Endpoint | None:

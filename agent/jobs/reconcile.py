@@ -192,7 +192,13 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
     now = context.wanted
     same_account = not now.account or wanted.account in {"", now.account}
     same_names = same(identifiers(wanted.names), context.identifiers)
-    unchanged = same_names and same_account and wanted.directory == now.directory
+    same_challenge = wanted.challenge in {"", now.challenge}
+    unchanged = (
+        same_names
+        and same_account
+        and same_challenge
+        and wanted.directory == now.directory
+    )
     unchanged = unchanged and _same_extras(wanted, now)
     return unchanged and key_fits(record.key(job.phase.key), context.config.key)
 

@@ -138,6 +138,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         profile_required: No other profile will do.
         must_staple: The certificate is to demand stapling.
         refused: Members of newOrder that the CA has refused since; left out.
+        challenge: Type of the challenges that are answered; empty for any.
     """
 
     names: tuple[str, ...]
@@ -148,6 +149,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     profile_required: bool = False
     must_staple: bool = False
     refused: tuple[str, ...] = ()
+    challenge: str = ""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

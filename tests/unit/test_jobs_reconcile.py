@@ -219,10 +219,11 @@ def ordering(**facts: Any) -> CertificateRecord:
         (context(certificate_table(names=("b.example",))), True),
         (context(directory="https://other.example/dir"), True),
         (context(account=replace(ACCOUNT, name="second")), True),
+        (context(certificate_table(challenge="dns-persist-01")), True),
         (with_key(Key(file=True)), False),
         (with_key(adopting(7)), False),
     ],
-    ids=["names", "ca", "account", "key", "adopt"],
+    ids=["names", "ca", "account", "challenge", "key", "adopt"],
 )
 def test_an_order_of_an_old_configuration_is_given_up(
     told: Context, same_key: bool
