@@ -133,6 +133,7 @@ def _solvers(stock: Stock) -> tuple[dict[str, Solver], dict[str, Ready]]:
         "http-01": http01.ready,
         "tls-alpn-01": tls_alpn01.ready,
         "dns-01": dns01.ready,
+        "dns-account-01": dns01.ready,
     }
     return solvers, ready
 
