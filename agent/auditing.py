@@ -18,7 +18,7 @@ from agent.config.trail import Audit
 from agent.config.units import duration
 from agent.errors import AgentError
 from agent.events import Event
-from agent.jobs.reconcile import choose_key, key_fits
+from agent.jobs.choosing import choose_key, key_fits
 from agent.jobs.step import Moment
 from agent.ports import Keys
 from agent.records.keys import KeyRecord, KeyState

@@ -38,6 +38,7 @@ _BAD_NONCE: Final = f"{PREFIX}badNonce"
 _WORDS: Final = {"Accept-Language": "en"}
 """What a CA tells the operator is wanted in one language (section 6.1)."""
 _JOSE: Final = "application/jose+json"
+_USER_ACTION: Final = "userActionRequired"
 _PEM: Final = "application/pem-certificate-chain"
 _HTML: Final = "text/html"
 _OK: Final = range(200, 300)
@@ -344,7 +345,14 @@ class AcmeClient:
             # A moved resource: ask for the directory again before the next attempt.
             self._directory = None
         problem = parse_problem(response.body, response.status)
-        raise ProblemError(problem, status=response.status, url=url, retry_at=retry_at)
+        linked = links(response.headers.get("link"), "terms-of-service", url)
+        raise ProblemError(
+            problem,
+            status=response.status,
+            url=url,
+            retry_at=retry_at,
+            terms=linked[0] if linked and problem.token == _USER_ACTION else "",
+        )
 
 
 def _is_bad_nonce(response: Response) -> bool:

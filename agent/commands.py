@@ -12,6 +12,8 @@ from agent.clock import Clock
 from agent.control.verbs import Peer, Request
 from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
+from agent.jobs.account_changes import begin_deactivation
+from agent.jobs.lifecycle import edited_account_jobs
 from agent.jobs.trust import accept, hurried
 from agent.keys.store import Keys
 from agent.manager import Manager
@@ -62,13 +64,15 @@ class Commands:
                 return await self._list_keys()
             case "config" | "reload":
                 return self._configuration(request.verb)
-            case "revoke" | "replace":
+            case "revoke" | "replace" | "account-roll" | "account-deactivate":
                 return self._demand(request, name)
             case _:
                 return self._operate(request.verb, name)
 
     def _demand(self, request: Request, name: str) -> Answer:
-        """Do what cannot be taken back."""
+        """Do what cannot be taken back, or what is asked of an account."""
+        if request.verb.startswith("account-"):
+            return self._change_account(name, self._account_edit(request))
         cell, asked = self._cell(name), request.arguments
         confirmed(name, asked)
         moment = self._manager.moment()
@@ -137,12 +141,50 @@ class Commands:
             return
 
         def edit(record: AccountRecord) -> AccountRecord:
-            job = record.register
-            if job is None or job.running:
-                return record
-            return replace(record, register=_hurried(job))
+            return edited_account_jobs(replace(record, blocked=None), _hurried)
 
         self._cells.accounts[account.name].change(edit)
+
+    def _account_edit(
+        self, request: Request
+    ) -> Callable[[AccountRecord], AccountRecord]:
+        given = request.arguments
+        if request.verb == "account-roll":
+            return self._rolled(cancel=given.get("cancel") is True)
+        confirmed(str(given.get("name", "")), given)
+        return self._deactivated
+
+    def _change_account(
+        self, name: str, edit: Callable[[AccountRecord], AccountRecord]
+    ) -> Answer:
+        reason = self._cells.quarantined.get(f"account {name}")
+        if reason is not None:
+            raise CommandError(f"{name} is in quarantine: {reason}")
+        known = self._vitals.accounts()
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise CommandError(f"there is no account {name[:64]}; known: {there}")
+        self._cells.accounts[name].change(edit)
+        self._manager.touch()
+        return {"name": name, "done": "account"}
+
+    def _rolled(self, *, cancel: bool) -> Callable[[AccountRecord], AccountRecord]:
+        """Ask for a roll-over, or try one that waits at once; or ask no more."""
+        asked = None if cancel else self._clock.now()
+
+        def edit(record: AccountRecord) -> AccountRecord:
+            _check_usable(record)
+            record = replace(record, roll_asked=asked)
+            return record if cancel else edited_account_jobs(record, _hurried)
+
+        return edit
+
+    def _deactivated(self, record: AccountRecord) -> AccountRecord:
+        _check_usable(record)
+        if record.deactivate is not None:
+            # One is under way: it is not repeated, only tried at once.
+            return edited_account_jobs(record, _hurried)
+        return begin_deactivation(record, self._manager.moment())
 
     def _acknowledge(self, record: CertificateRecord) -> CertificateRecord:
         """Accept on an operator's word what could not be proven over the wire."""
@@ -207,7 +249,14 @@ class Commands:
         return _built(self._vitals.status().config)
 
 
-def _hurried(job: Job[P]) -> Job[P]:
+def _check_usable(record: AccountRecord) -> None:
+    if record.closed:
+        raise CommandError(f"{record.name} is {record.closed} for good")
+    if not record.url:
+        raise CommandError(f"{record.name} is not registered yet")
+
+
+def _hurried(job: Job[P], /) -> Job[P]:
     """Return a job without its wait, unless the CA asked for patience."""
     # A poll keeps the CA's pace as well: there is nothing to hurry but the CA.
     failure = job.failure

@@ -10,7 +10,8 @@ from agent.cells import Cell, Cells
 from agent.config.lookup import account_of, cas_of, trusted_by_peers
 from agent.config.model import Certificate, Config
 from agent.config.trust import list_of
-from agent.jobs.context import Authority, Context, chosen_of
+from agent.jobs.account import is_bound
+from agent.jobs.context import AccountContext, Authority, Context, chosen_of
 from agent.notes import CaNotes
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
@@ -78,6 +79,37 @@ class Contexts:
             return None
         table, ca = self._config.certificate[name], self.current(name).ca
         return self._cells.accounts.get(account_of(self._config, table, ca))
+
+    def of_account(self, name: str) -> AccountContext:
+        """Return the context of a configured account."""
+        config, tokens = self._config.account[name], self._config.token
+        cell = self._cells.accounts.get(name)
+        rolling = cell is not None and cell.record.roll is not None
+        never = (token for token, table in tokens.items() if table.destroy == "never")
+        return AccountContext(
+            config=config,
+            directory=self._config.ca[config.ca].directory,
+            install=self._install,
+            busy=self._bound(name) if rolling else "",
+            never_destroy=frozenset(never),
+        )
+
+    def _bound(self, account: str) -> str:
+        """Return a certificate whose order is bound to the key of an account.
+
+        A revocation is signed by whichever account ordered the certificate.
+        """
+        for name, cell in self._cells.certificates.items():
+            wanted = cell.record.wanted
+            known = "" if wanted is None else wanted.account
+            ours = known == account if known else account in self._accounts_of(name)
+            revoking = any(job.running for job in cell.record.revoke.values())
+            if revoking or (ours and is_bound(cell.record)):
+                return name
+        return ""
+
+    def _accounts_of(self, name: str) -> tuple[str, ...]:
+        return self.accounts(name) if name in self else ()
 
     def authority(self, ca: str) -> Cell[CaRecord] | None:
         """Return what is remembered of a CA; None in quarantine or not configured."""

@@ -18,7 +18,7 @@ from agent.records.certificate import (
     jobs,
 )
 from agent.records.keys import KeyState
-from agent.records.others import AccountRecord
+from agent.records.others import AccountRecord, AnyAccountJob, account_jobs
 from agent.records.trust import TrustRecord
 
 _QUIET: Final = frozenset({"renewal-info"})
@@ -111,16 +111,23 @@ def narrate_account(before: AccountRecord, after: AccountRecord) -> Iterator[Eve
         yield Event(
             subject=name, kind="account.valid", text="account is valid", fields=fields
         )
-    failure = after.register.failure if after.register else None
-    if failure is not None and (
-        before.register is None or failure != before.register.failure
-    ):
+    if after.closed and not before.closed:
+        text = f"account is {after.closed}"
+        yield Event(subject=name, kind="account.closed", text=text)
+    if after.contact != before.contact and before.url:
+        text = "the ca has the contacts of the configuration"
+        yield Event(subject=name, kind="account.updated", text=text)
+    yield from _account_keys(before, after)
+    old = account_jobs(before)
+    for slot, job in account_jobs(after).items():
+        yield from _job(name, slot, old.get(slot), job)
+    if after.blocked is not None and before.blocked is None:
         yield Event(
             subject=name,
-            kind="account.failed",
-            text=f"registration failed: {failure.message}",
-            fields={"failure": failure.kind},
-            severity=logging.WARNING,
+            kind="account.action-required",
+            text=f"a person must act: {after.blocked.message}",
+            fields={"failure": after.blocked.kind},
+            severity=logging.ERROR,
         )
 
 
@@ -162,6 +169,26 @@ def _choice(before: CertificateRecord, after: CertificateRecord) -> Iterator[Eve
     elif choice is None and before.choice is not None:
         text = "ordered from the first ca of the list again"
         yield Event(subject=after.name, kind="certificate.first-ca", text=text)
+
+
+def _account_keys(before: AccountRecord, after: AccountRecord) -> Iterator[Event]:
+    name, new, old = after.name, after.key, before.key
+    if new is not None and old is not None and new.id != old.id and after.url:
+        yield Event(
+            subject=name,
+            kind="account.rolled",
+            text=f"account key {new.number} is in force, {old.number} is not any more",
+            fields={"key_id": new.id, "label": new.label},
+        )
+    for key in before.keys:
+        retired = key.id in before.retire and key.id not in after.retire
+        if retired:
+            yield Event(
+                subject=name,
+                kind="key.destroyed",
+                text=f"account key {key.number} destroyed",
+                fields={"key_id": key.id, "label": key.label},
+            )
 
 
 def _issuance(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
@@ -230,18 +257,21 @@ def _jobs(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event
 
 
 def _job(
-    name: str, slot: Slot, before: AnyJob | None, after: AnyJob
+    name: str,
+    slot: Slot,
+    before: AnyJob | AnyAccountJob | None,
+    after: AnyJob | AnyAccountJob,
 ) -> Iterator[Event]:
     about = f"{slot.kind} {slot.name}".strip()
     fields = {"job": after.id, "slot": about}
-    if before is None or before.id != after.id:
-        if slot.kind in _QUIET:
-            return
+    known = before if before is not None and before.id == after.id else None
+    if known is None and slot.kind in _QUIET:
+        return
+    if known is None:
         text = f"{about} begins: {after.reason}"
         yield Event(subject=name, kind=f"{slot.kind}.begun", text=text, fields=fields)
-        return
     failure = after.failure
-    if failure is not None and failure != before.failure:
+    if failure is not None and (known is None or failure != known.failure):
         yield Event(
             subject=name,
             kind=f"{slot.kind}.failed",

@@ -1,4 +1,4 @@
-"""Gauges for Prometheus, and those of CAs; `agent.metrics` renders them.
+"""Gauges for Prometheus, and those of CAs and accounts; `agent.metrics` renders them.
 
 Importing it loads prometheus_client.
 """
@@ -9,7 +9,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from agent.shapes import CaView
+from agent.shapes import AccountView, CaView
 
 Rows = Iterable[tuple[tuple[str, ...], float | bool | datetime | None]]
 """Label values and a value each; None leaves the series out."""
@@ -56,3 +56,23 @@ def clocks(shown: tuple[CaView, ...]) -> Iterator[Metric]:
         ("ca",),
         [((ca.name,), ca.skew) for ca in shown],
     )
+
+
+def accounts(shown: tuple[AccountView, ...]) -> Iterator[Metric]:
+    """Yield what is told of accounts."""
+    labels = ("account", "ca")
+    instants = (
+        ("key_created", "When the account key in force was chosen."),
+        ("roll_at", "When the account key is old enough to be replaced."),
+    )
+    for field, text in instants:
+        rows = [((one.name, one.ca), getattr(one, field)) for one in shown]
+        yield gauge(f"nfcertd_account_{field}_timestamp_seconds", text, labels, rows)
+    failures: dict[tuple[str, ...], float] = {}
+    for one in shown:
+        for job in one.jobs:
+            # The id of a key to retire must not become a label: ids never end.
+            key = (one.name, one.ca, job.slot.partition(" ")[0])
+            failures[key] = max(failures.get(key, 0), job.failures)
+    name, text = "nfcertd_account_job_failures", "Failed attempts in a row."
+    yield gauge(name, text, (*labels, "job"), failures.items())

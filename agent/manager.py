@@ -16,16 +16,17 @@ from agent.clock import Clock
 from agent.config.model import Config
 from agent.contexts import Contexts
 from agent.errors import AgentError
-from agent.jobs.accounts import reconcile_account
+from agent.jobs.accounts import next_account_change, reconcile_account
 from agent.jobs.authority import choose, is_emergency
-from agent.jobs.context import Context
+from agent.jobs.context import AccountContext, Context
 from agent.jobs.lifecycle import is_suspect
 from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.step import Moment, Wait
 from agent.lists import ListPerformer, Lists
-from agent.records.certificate import CertificateRecord, Slot, jobs
+from agent.records.certificate import CertificateRecord, jobs
+from agent.records.others import account_jobs
 from agent.runner import run
-from agent.work import AccountWork, Books, CertificateWork, Performer
+from agent.work import AccountWork, Books, CaBooks, CertificateWork, Performer
 
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 STORE_PAUSE: Final = timedelta(seconds=10)
@@ -191,12 +192,16 @@ class Manager:
     def _reconcile(self, now: datetime) -> datetime:
         # Lists first: what certificates publish depends on them.
         wake = min(self._lists.reconcile(self.moment), default=LATEST)
+        for name in sorted(self._cells.accounts.keys() & self._config.account.keys()):
+            # Also one that nothing orders with any more: it may have jobs.
+            wake = min(wake, self._reconcile_account(name))
         for name in self._config.certificate:
             cell = self._cells.certificate(name)
             if cell is None:
                 continue
             for account in self._contexts.accounts(name):
-                self._reconcile_account(account)
+                if account not in self._cells.accounts:
+                    wake = min(wake, self._reconcile_account(account))
             # Drawn only if something changes, yet the same for the whole edit.
             moment = self.moment()
             cell.change(lambda record, m=moment: self._reconciled(record, m))  # type: ignore[misc]  # a default binds the loop's value
@@ -214,18 +219,16 @@ class Manager:
         record = choose(record, context, reason, moment.now)
         return reconcile(record, self._contexts.of(record), moment)
 
-    def _reconcile_account(self, name: str) -> None:
-        config = self._config.account[name]
-        directory = self._config.ca[config.ca].directory
-        cell = self._cells.account(name, directory)
+    def _reconcile_account(self, name: str) -> datetime:
+        """Reconcile an account, and return when that would do something by itself."""
+        context = self.account_context(name)
+        cell = self._cells.account(name, context.directory)
         if cell is None:
-            return
+            return LATEST
         moment = self.moment()
-        cell.change(
-            lambda record: reconcile_account(
-                record, config, directory, self._install, moment
-            )
-        )
+        cell.change(lambda record: reconcile_account(record, context, moment))
+        change = next_account_change(cell.record, context.config)
+        return LATEST if change is None or change <= moment.now else change
 
     def _due(self, now: datetime) -> list[tuple[Place, datetime | None]]:
         """Return jobs that are not running, those due first by their urgency.
@@ -250,9 +253,10 @@ class Manager:
         for name, slot in self._lists.due():
             yield Urgency(calm=False, end=EARLIEST, place=Place("trust", name, slot))
         for name, account in self._cells.accounts.items():
-            if account.record.register is not None and name in self._config.account:
-                place = Place("account", name, Slot("register"))
-                yield Urgency(calm=False, end=EARLIEST, place=place)
+            if name in self._config.account:
+                for slot in account_jobs(account.record):
+                    place = Place("account", name, slot)
+                    yield Urgency(calm=False, end=EARLIEST, place=place)
         for name, cell in self._cells.certificates.items():
             if name in self._config.certificate and (slots := jobs(cell.record)):
                 current = cell.record.current
@@ -271,9 +275,9 @@ class Manager:
             for cell in self._cells.certificates.values()
             for job in jobs(cell.record).values()
         ] + [
-            cell.record.register.failure
+            job.failure
             for cell in self._cells.accounts.values()
-            if cell.record.register is not None
+            for job in account_jobs(cell.record).values()
         ]
         return any(f is not None and f.kind == "token.hung" for f in failures)
 
@@ -319,15 +323,24 @@ class Manager:
         return self._certificate_work(place).next(now)
 
     def _account_work(self, place: Place) -> AccountWork:
-        cell = self._cells.accounts[place.name]
+        name = place.name
         return AccountWork(
-            cell,
+            self._cells.accounts[name],
+            place.slot,
             self._performer,
-            wanted=lambda: place.name in self._config.account,
+            context=lambda: (
+                self.account_context(name) if name in self._config.account else None
+            ),
             moment=self.moment,
-            standing=lambda: self._contexts.standing(place.name),
-            notes=lambda: self._contexts.notes_of(place.name),
+            ca=CaBooks(
+                standing=lambda: self._contexts.standing(name),
+                notes=lambda: self._contexts.notes_of(name),
+            ),
         )
+
+    def account_context(self, name: str) -> AccountContext:
+        """Return the context of a configured account."""
+        return self._contexts.of_account(name)
 
     def _certificate_work(self, place: Place) -> CertificateWork:
         return CertificateWork(

@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 
 from agent.counters import Counters
-from agent.gauges import cas, clocks, gauge
+from agent.gauges import accounts, cas, clocks, gauge
 from agent.records.job import Severity
 from agent.records.tags import PHASES
 from agent.shapes import (
@@ -133,6 +133,7 @@ class _Collector:
             ("account", "ca"),
             [((account.name, account.ca), account.valid) for account in view.accounts],
         )
+        yield from accounts(view.accounts)
         yield gauge(
             "nfcertd_alarms",
             "Alarms that stand.",

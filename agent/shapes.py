@@ -144,13 +144,20 @@ class CaView(View, frozen=True, kw_only=True):
 
 
 class AccountView(View, frozen=True, kw_only=True):
-    """An account."""
+    """An account: whether it can order, its key, and what happens to it next."""
 
     name: str
     ca: str
     url: str
     valid: bool
     failure: Failure | None
+    state: str
+    key: str
+    key_store: str
+    key_created: datetime | None
+    contact: tuple[str, ...]
+    roll_at: datetime | None
+    jobs: tuple[JobView, ...]
 
 
 class RootView(View, frozen=True, kw_only=True):

@@ -11,15 +11,24 @@ from datetime import datetime
 import msgspec
 
 from agent.config.model import Config
+from agent.jobs.account import next_step as next_account_step
+from agent.jobs.account import why_unusable
+from agent.jobs.accounts import next_account_change
 from agent.jobs.certificate import next_step
-from agent.jobs.context import Context
+from agent.jobs.context import AccountContext, Context
 from agent.jobs.references import needed_keys
 from agent.jobs.step import Do
 from agent.records.authority import CaRecord
-from agent.records.certificate import CertificateRecord, EndpointRecord, jobs
+from agent.records.certificate import (
+    AnyJob,
+    CertificateRecord,
+    EndpointRecord,
+    Slot,
+    jobs,
+)
 from agent.records.job import Alarm
 from agent.records.keys import KeyRecord
-from agent.records.others import AccountRecord
+from agent.records.others import AccountRecord, AnyAccountJob, account_jobs
 from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import due as due_of
 from agent.shapes import (
@@ -176,22 +185,24 @@ def _jobs(
     found = []
     for slot, job in jobs(record).items():
         step = None if context is None else next_step(record, slot, context, now)
-        at = getattr(step, "until", None)
-        doing = step.effect.name if isinstance(step, Do) else ""
-        found.append(
-            JobView(
-                slot=f"{slot.kind} {slot.name}".strip(),
-                phase=getattr(job.phase, "stage", "") or _tag(job.phase),
-                reason=job.reason,
-                next=doing or getattr(step, "reason", "unmanaged"),
-                at=at,
-                failures=job.failures,
-                failure=job.failure,
-                running=job.running,
-                crashes=job.crashes,
-            )
-        )
+        found.append(_job(slot, job, step))
     return tuple(found)
+
+
+def _job(slot: Slot, job: AnyJob | AnyAccountJob, step: object) -> JobView:
+    """Return a job; `step` is None where nobody wants it any more."""
+    doing = step.effect.name if isinstance(step, Do) else ""
+    return JobView(
+        slot=f"{slot.kind} {slot.name}".strip(),
+        phase=getattr(job.phase, "stage", "") or _tag(job.phase),
+        reason=job.reason,
+        next=doing or getattr(step, "reason", "unmanaged"),
+        at=getattr(step, "until", None),
+        failures=job.failures,
+        failure=job.failure,
+        running=job.running,
+        crashes=job.crashes,
+    )
 
 
 def _tag(phase: msgspec.Struct) -> str:
@@ -235,16 +246,47 @@ def ca_view(record: CaRecord, now: datetime, skew: float | None = None) -> CaVie
     )
 
 
-def account_view(record: AccountRecord, ca: str) -> AccountView:
-    """Return one account."""
-    job = record.register
+def account_view(
+    record: AccountRecord, ca: str, context: AccountContext, now: datetime
+) -> AccountView:
+    """Return one account; its failure is that of the first job that failed."""
+    found, key = account_jobs(record), record.key
+    failures = [job.failure for job in found.values() if job.failure is not None]
     return AccountView(
         name=record.name,
         ca=ca,
         url=record.url,
-        valid=bool(record.url),
-        failure=None if job is None else job.failure,
+        valid=bool(record.url) and not record.closed,
+        failure=record.blocked or next(iter(failures), None),
+        state=why_unusable(record) or "valid",
+        key="" if key is None else key.id,
+        key_store="" if key is None else key.store,
+        key_created=None if key is None else key.created,
+        contact=record.contact,
+        roll_at=next_account_change(record, context.config),
+        jobs=tuple(
+            _job(slot, job, next_account_step(record, slot, context, now))
+            for slot, job in found.items()
+        ),
     )
+
+
+def account_key_views(record: AccountRecord) -> tuple[KeyView, ...]:
+    """Return every key of an account; only the one in force is referenced for good."""
+    rolling = "" if record.roll is None else getattr(record.roll.phase, "key", "")
+    beside = tuple(
+        key_view(
+            key,
+            record.name,
+            referenced=key.id == rolling,
+            use="next account key" if key.id == rolling else "previous account key",
+        )
+        for key in record.keys
+    )
+    if record.key is None:
+        return beside
+    use = "account"
+    return (key_view(record.key, record.name, referenced=True, use=use), *beside)
 
 
 def alarm_views(subject: str, alarms: Mapping[str, Alarm]) -> tuple[AlarmView, ...]:

@@ -34,6 +34,7 @@ from agent.shapes import (
     TrustView,
 )
 from agent.views import (
+    account_key_views,
     account_view,
     alarm_views,
     ca_view,
@@ -119,7 +120,7 @@ class Vitals:
                 for name, record in sorted(self._records(contexts).items())
             ),
             cas=self._cas(now),
-            accounts=self._accounts(),
+            accounts=self._accounts(now),
             tokens=self._token_views(),
             alarms=self._alarms(now),
             audit=self._audit(),
@@ -143,16 +144,19 @@ class Vitals:
             for name, cell in sorted(self._cells.certificates.items())
             for view in key_views(cell.record, contexts.get(name), now)
         ]
-        for name, account in sorted(self._cells.accounts.items()):
-            if account.record.key is not None:
-                use = "account"
-                key = account.record.key
-                found.append(key_view(key, name, referenced=True, use=use))
+        for _, account in sorted(self._cells.accounts.items()):
+            found += account_key_views(account.record)
         audit = self._instruments.audit_key()
         if audit is not None:
             use = "checkpoints of the audit trail"
             found.append(key_view(audit, "audit", referenced=True, use=use))
         return tuple(found)
+
+    def accounts(self) -> frozenset[str]:
+        """Return the names of the accounts that are configured and have a record."""
+        return frozenset(
+            self._loading.config.account.keys() & self._cells.accounts.keys()
+        )
 
     def healthz(self) -> Verdict:
         """Tell whether the scheduler makes progress; nothing of the world matters."""
@@ -222,10 +226,15 @@ class Vitals:
         skews = self.counters.skews
         return tuple(ca_view(ca, now, skews.get(ca.name)) for ca in self._known_cas())
 
-    def _accounts(self) -> tuple[AccountView, ...]:
+    def _accounts(self, now: datetime) -> tuple[AccountView, ...]:
         config = self._loading.config
         return tuple(
-            account_view(cell.record, config.account[name].ca)
+            account_view(
+                cell.record,
+                config.account[name].ca,
+                self._manager.account_context(name),
+                now,
+            )
             for name, cell in sorted(self._cells.accounts.items())
             if name in config.account
         )

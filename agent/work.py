@@ -8,16 +8,20 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from agent.cells import Cell
-from agent.jobs import certificate, register
+from agent.jobs import account, certificate, register
 from agent.jobs.authority import gated
-from agent.jobs.context import Context
-from agent.jobs.envelope import begun, interrupted
+from agent.jobs.context import AccountContext, Context
 from agent.jobs.issue import effects as issue
-from agent.jobs.lifecycle import begin, interrupt
+from agent.jobs.lifecycle import (
+    begin,
+    begin_account,
+    interrupt,
+    interrupt_account,
+)
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.notes import CaNotes
 from agent.records.certificate import CertificateRecord, Slot, jobs
-from agent.records.others import AccountRecord, RegisterJob
+from agent.records.others import AccountRecord, account_jobs
 from agent.renewal.breaker import Standing
 
 
@@ -35,8 +39,8 @@ class Performer(Protocol):
         ...
 
     async def for_account(
-        self, record: AccountRecord, effect: register.Effect
-    ) -> register.Outcome:
+        self, record: AccountRecord, effect: account.Effect
+    ) -> account.Outcome:
         """Perform an effect of an account's job; raises `AgentError`."""
         ...
 
@@ -144,8 +148,14 @@ class CertificateWork:
                 self._books.account.change(
                     lambda record: replace(record, url="", lost=record.lost + 1)
                 )
+            case Failed(failure) if failure.kind == "acme:userActionRequired":
+                self._books.account.change(
+                    lambda record: replace(record, blocked=failure)
+                )
             case issue.OrderSeen() if isinstance(effect, issue.CreateOrder):
-                self._books.account.change(lambda record: replace(record, lost=0))
+                self._books.account.change(
+                    lambda record: replace(record, lost=0, blocked=None)
+                )
             case _:
                 pass
 
@@ -162,74 +172,90 @@ class CertificateWork:
             self._cell.change(lambda record: interrupt(record, self._slot))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaBooks:
+    """What is remembered of the CA of an account.
+
+    Attributes:
+        standing: Tells whether it may be asked.
+        notes: Returns where the outcomes there go, None for nowhere.
+    """
+
+    standing: Callable[[], Standing]
+    notes: Callable[[], CaNotes | None]
+
+
 class AccountWork:
-    """The register job of an account; satisfies `agent.runner.Work`."""
+    """A job of an account; satisfies `agent.runner.Work`."""
 
     def __init__(
         self,
         cell: Cell[AccountRecord],
+        slot: Slot,
         performer: Performer,
         *,
-        wanted: Callable[[], bool],
+        context: Callable[[], AccountContext | None],
         moment: Callable[[], Moment],
-        standing: Callable[[], Standing] = Standing,
-        notes: Callable[[], CaNotes | None] = lambda: None,
+        ca: CaBooks,
     ) -> None:
-        """Bind a cell; the job in it may be replaced meanwhile.
+        """Bind a slot of a cell; the job in it may be replaced meanwhile.
 
-        `wanted` tells whether the account is configured still, `standing` whether its
-        CA may be asked; `notes` returns where the outcomes there go.
+        `context` returns None once the account is no longer configured.
         """
         self._cell = cell
+        self._slot = slot
         self._performer = performer
-        self._wanted = wanted
+        self._current_context = context
+        self._known_context: AccountContext | None = None
         self._moment = moment
-        self._standing = standing
-        self._notes = notes
+        self._ca = ca
         self._job = ""
 
-    def next(self, now: datetime) -> Do[register.Effect] | Wait | None:
-        """Return the next step; None where the account is registered or unwanted."""
-        if self._cell.record.register is None or not self._wanted():
+    def next(self, now: datetime) -> Do[account.Effect] | Wait | None:
+        """Return the next step; None where the job is over, or no longer wanted."""
+        record = self._cell.record
+        context = self._current_context()
+        if self._slot not in account_jobs(record) or context is None:
             return None
-        step = register.next_step(self._cell.record, now)
+        self._known_context = context
+        step = account.next_step(record, self._slot, context, now)
         if isinstance(step, Do) and isinstance(step.effect, register.Register):
-            return gated(self._standing(), now, urgent=False) or step
+            return gated(self._ca.standing(), now, urgent=False) or step
         return step
 
-    def begin(self, effect: register.Effect) -> None:
+    def begin(self, effect: account.Effect) -> None:
         """Make the intent durable."""
-        job = self._cell.record.register
-        self._job = "" if job is None else job.id
-        self._edit_job(lambda job: begun(job, effect.name))
+        self._job = account_jobs(self._cell.record)[self._slot].id
+        self._cell.change(lambda record: begin_account(record, self._slot, effect.name))
 
-    async def perform(self, effect: register.Effect) -> register.Outcome:
+    async def perform(self, effect: account.Effect) -> account.Outcome:
         """Perform an effect and return its outcome."""
         return await self._performer.for_account(self._cell.record, effect)
 
-    def fold(self, effect: register.Effect, outcome: register.Outcome) -> None:
+    def fold(self, effect: account.Effect, outcome: account.Outcome) -> None:
         """Write down durably what came of it, unless the job was replaced meanwhile."""
-        moment = self._moment()
+        context, moment = self._context(), self._moment()
 
         def edit(record: AccountRecord) -> AccountRecord:
-            if record.register is None or record.register.id != self._job:
+            job = account_jobs(record).get(self._slot)
+            if job is None or job.id != self._job:
                 return record
-            return register.fold(record, outcome, moment)
+            return account.fold(record, self._slot, effect, outcome, context, moment)
 
         self._cell.change(edit)
-        notes = self._notes()
+        notes = self._ca.notes()
         if notes is not None and isinstance(effect, register.Register):
             failure = outcome.failure if isinstance(outcome, Failed) else None
             notes.ended(self._cell.record.name, failure, moment, order=False)
 
+    def _context(self) -> AccountContext:
+        """Return the context; the last one where a reload has removed the table."""
+        context = self._current_context() or self._known_context
+        if context is None:
+            raise LookupError(self._cell.record.name)
+        return context
+
     def interrupt(self) -> None:
         """Note durably that a shutdown, not a crash, cut the effect short."""
-        self._edit_job(interrupted)
-
-    def _edit_job(self, edit: Callable[[RegisterJob], RegisterJob]) -> None:
-        def change(record: AccountRecord) -> AccountRecord:
-            if record.register is None:
-                return record
-            return replace(record, register=edit(record.register))
-
-        self._cell.change(change)
+        if self._slot in account_jobs(self._cell.record):
+            self._cell.change(lambda record: interrupt_account(record, self._slot))

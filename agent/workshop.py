@@ -23,9 +23,9 @@ from agent.config.trust import Trust, list_of
 from agent.errors import AgentError
 from agent.files import read_bounded
 from agent.jobs import (
+    account,
     certificate,
     deploy,
-    register,
     renewal_info,
     retire,
     revoke,
@@ -171,8 +171,8 @@ class Workshop:
                 return await self._issue(record, effect, context)
 
     async def for_account(
-        self, record: AccountRecord, effect: register.Effect
-    ) -> register.Outcome:
+        self, record: AccountRecord, effect: account.Effect
+    ) -> account.Outcome:
         """Perform an effect of an account's job.
 
         Raises:

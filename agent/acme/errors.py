@@ -19,6 +19,7 @@ class ProblemError(AgentError):
         problem: What the server said.
         status: The HTTP status.
         url: The resource that refused.
+        terms: The terms of service that the refusal links to; empty for none.
     """
 
     kind = "acme.problem"
@@ -30,16 +31,44 @@ class ProblemError(AgentError):
         status: int,
         url: str,
         retry_at: datetime | None = None,
+        terms: str = "",
     ) -> None:
         """Word the problem for the operator and keep it as data."""
         super().__init__(
             f"the ca refused: {problem.describe()} (http status {status})",
             retry_at=retry_at,
-            hint=f"see {printable(problem.instance)}" if problem.instance else "",
+            hint=_what_to_see(problem, terms),
         )
         self.problem = problem
         self.status = status
         self.url = url
+        self.terms = terms
+
+
+def _what_to_see(problem: Problem, terms: str) -> str:
+    """Return where a person is sent (sections 6.7 and 7.3.3); empty for nowhere."""
+    places = [f"see {printable(problem.instance)}"] if problem.instance else []
+    if terms:
+        places.append(f"the terms of service are at {printable(terms)}")
+    return "; ".join(places)
+
+
+class AccountClosedError(AgentError):
+    """The CA shows the account as deactivated or revoked (section 7.1.6)."""
+
+    kind = "acme.account-closed"
+
+
+class KeyChangeUnsupportedError(AgentError):
+    """The directory has no keyChange (section 7.1.1)."""
+
+    kind = "acme.key-change-missing"
+
+
+class KeyChangeRefusedError(AgentError):
+    """The CA advertises keyChange and does not do it; the old key stays in force."""
+
+    kind = "acme.key-change-refused"
 
 
 class ChallengeUnavailableError(AgentError):

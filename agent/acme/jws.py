@@ -40,8 +40,8 @@ def public_jwk(public: bytes) -> Jwk:
     raise TypeError(type(key).__name__)
 
 
-def _ordered(members: Mapping[str, str], *names: str) -> Jwk:
-    return {name: members[name] for name in names}
+def _ordered(found: Mapping[str, str], *names: str) -> Jwk:
+    return {name: found[name] for name in names}
 
 
 def algorithm(public: bytes) -> str:
@@ -59,9 +59,9 @@ def algorithm(public: bytes) -> str:
 def thumbprint(public: bytes) -> str:
     """Return the SHA-256 JWK thumbprint (RFC 7638), base64url."""
     # "lexicographically by the Unicode code points of the member names", no white space
-    members = sorted(public_jwk(public).items())
+    ordered = sorted(public_jwk(public).items())
     digest = hashes.Hash(hashes.SHA256())
-    digest.update(msgspec.json.encode(dict(members)))
+    digest.update(msgspec.json.encode(dict(ordered)))
     return b64(digest.finalize())
 
 
@@ -85,6 +85,15 @@ def protected_header(
     return b64(msgspec.json.encode(header))
 
 
+def inner_header(public: bytes, *, url: str) -> str:
+    """Return the protected header of the inner JWS of keyChange (section 7.3.5).
+
+    It has a `jwk` and the `url` of the outer one, and "MUST NOT" have a nonce.
+    """
+    header = {"alg": algorithm(public), "jwk": public_jwk(public), "url": url}
+    return b64(msgspec.json.encode(header))
+
+
 def encode_payload(payload: dict[str, object] | None) -> str:
     """Return a payload, base64url; None is POST-as-GET, the empty string (6.3)."""
     return "" if payload is None else b64(msgspec.json.encode(payload))
@@ -97,12 +106,16 @@ def signing_input(protected: str, payload: str) -> bytes:
 
 def flattened(protected: str, payload: str, signature: bytes) -> bytes:
     """Return the flattened JSON serialisation (RFC 7515 section 7.2.2)."""
-    members = {
+    return msgspec.json.encode(members(protected, payload, signature))
+
+
+def members(protected: str, payload: str, signature: bytes) -> dict[str, object]:
+    """Return the members of the flattened serialisation, to be nested in a payload."""
+    return {
         "protected": protected,
         "payload": payload,
         "signature": b64(signature),
     }
-    return msgspec.json.encode(members)
 
 
 def b64(data: bytes) -> str:

@@ -53,6 +53,10 @@ class AccountObject(msgspec.Struct, frozen=True, kw_only=True):
     """An account (section 7.1.2); many servers leave `orders` out."""
 
     status: Status = "valid"
+    contact: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=4096)], ...],
+        msgspec.Meta(max_length=100),
+    ] = ()
     orders: Url | None = None
 
 

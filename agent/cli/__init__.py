@@ -3,7 +3,7 @@
 Exit codes, the same for every subcommand:
 
     0  done, or the answer is "well"
-    1  the answer is "not well" (status)
+    1  the answer is "not well" (status, accounts)
     2  the command line is wrong
     3  the daemon cannot be reached
     4  the daemon refused

@@ -22,6 +22,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "keys": "show keys and what they are for",
     "trust": "show lists of trusted roots, fetch one now, or accept what it refused",
     "audit": "read the audit trail, and verify that it is whole",
+    "accounts": "show accounts, their keys, and when those are replaced",
+    "account": "replace the key of an account, or give the account up",
     "renew": "renew a certificate now",
     "hold": "leave a certificate as it is until it is released",
     "release": "end a hold, or let a manual deployment go on",

@@ -87,8 +87,16 @@ class AccountShape(Shape, frozen=True, kw_only=True):
 
     name: str
     ca: str = ""
+    url: str = ""
     valid: bool = False
     failure: FailureShape | None = None
+    state: str = ""
+    key: str = ""
+    key_store: str = ""
+    key_created: datetime | None = None
+    contact: tuple[str, ...] = ()
+    roll_at: datetime | None = None
+    jobs: tuple[JobShape, ...] = ()
 
 
 class LimitShape(Shape, frozen=True, kw_only=True):

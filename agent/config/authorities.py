@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.config.section import Section
-from agent.config.tokens import Key
+from agent.config.tokens import AccountKey
 from agent.config.units import Duration, Name, SecretReference
 
 
@@ -78,13 +78,15 @@ class Account(Section, frozen=True, kw_only=True):
     Attributes:
         ca: Name of a `[ca.NAME]`.
         key: The account key; never equal to a certificate key.
-        contact: URLs; most private CAs need none.
+        contact: URLs; most private CAs need none. A change is told to the CA.
         terms_agreed: True is the operator's agreement to the CA's terms of service.
         eab: What binds the account to one that the CA knows already; used once.
+        grace: How long a key that was replaced is kept before it is destroyed.
     """
 
     ca: Name
-    key: Key
+    key: AccountKey
     contact: tuple[str, ...] = ()
     terms_agreed: bool = False
     eab: Eab | None = None
+    grace: Duration = "24h"

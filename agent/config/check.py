@@ -83,6 +83,11 @@ def _authority(path: str, ca: Ca) -> Iterator[str]:
 def _account(config: Config, path: str, account: Account) -> Iterator[str]:
     yield from known(f"{path}.ca", account.ca, config.ca)
     yield from _key(config, f"{path}.key", account.key)
+    yield from bounded(f"{path}.grace", account.grace)
+    if account.key.rotate != "never":
+        yield from positive(f"{path}.key.rotate", account.key.rotate)
+        if account.key.adopt is not None:
+            yield f'{path}.key.adopt: an adopted key needs rotate = "never"'
     for contact in account.contact:
         # Neither header fields nor a second address (RFC 8555 section 7.3).
         if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s?,]+", contact):

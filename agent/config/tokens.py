@@ -51,3 +51,13 @@ class Key(Section, frozen=True, kw_only=True):
     rotate: Annotated[
         str, msgspec.Meta(pattern=r"^(every-renewal|never|(\d+(h|d|w))+)$")
     ] = "every-renewal"
+
+
+class AccountKey(Key, frozen=True, kw_only=True):
+    """`key = { ... }` of an account: where its key is made and how often it is rolled.
+
+    Attributes:
+        rotate: Age at which a roll-over (RFC 8555 section 7.3.5) replaces it.
+    """
+
+    rotate: Annotated[str, msgspec.Meta(pattern=r"^(never|(\d+(h|d|w))+)$")] = "never"

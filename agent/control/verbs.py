@@ -46,10 +46,12 @@ VERBS: Final[Mapping[str, VerbClass]] = {
     "ack": VerbClass.OPERATE,
     "trust-fetch": VerbClass.OPERATE,
     "trust-accept": VerbClass.OPERATE,
+    "account-roll": VerbClass.OPERATE,
     "revoke": VerbClass.DESTROY,
     "replace": VerbClass.DESTROY,
     "decommission": VerbClass.DESTROY,
     "keys-destroy": VerbClass.DESTROY,
+    "account-deactivate": VerbClass.DESTROY,
 }
 """Every verb; the only place that says what class it has."""
 

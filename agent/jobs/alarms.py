@@ -11,7 +11,12 @@ from agent.records.authority import CaRecord
 from agent.records.certificate import AnyJob, CertificateRecord, Issuance, jobs
 from agent.records.job import Alarm, Disposition, Severity
 from agent.records.keys import PinStatus
-from agent.records.others import AccountRecord, RegisterJob, TokenRecord
+from agent.records.others import (
+    AccountRecord,
+    AnyAccountJob,
+    TokenRecord,
+    account_jobs,
+)
 from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import due
 
@@ -78,11 +83,21 @@ def _of_trust(
 
 def account_alarms(record: AccountRecord) -> dict[str, Alarm]:
     """Return the alarms of an account, each since its job's last failure or begin."""
-    job = record.register
-    if job is None:
-        return {}
-    since = job.created if job.failure is None else job.failure.at
-    return dict(_of_job("register", job, since))
+    found: dict[str, Alarm] = {}
+    for slot, job in account_jobs(record).items():
+        slug = f"{slot.kind}-{slot.name}" if slot.name else slot.kind
+        since = job.created if job.failure is None else job.failure.at
+        found |= _of_job(slug, job, since)
+    blocked = record.blocked
+    if blocked is not None:
+        action = blocked.hint or "ask the ca's operator"
+        cause = blocked.message
+        found["action-required"] = _alarm(Severity.MAJOR, cause, blocked.at, action)
+    if record.closed_at is not None:
+        cause = f"the account is {record.closed} for good, nothing is ordered with it"
+        action = "name another account for its certificates, or remove its table"
+        found["closed"] = _alarm(Severity.MAJOR, cause, record.closed_at, action)
+    return found
 
 
 def ca_alarms(record: CaRecord, now: datetime, skew: float) -> dict[str, Alarm]:
@@ -129,7 +144,7 @@ def token_alarms(record: TokenRecord, now: datetime) -> dict[str, Alarm]:
 
 
 def _of_job(
-    slug: str, job: AnyJob | RegisterJob, now: datetime
+    slug: str, job: AnyJob | AnyAccountJob, now: datetime
 ) -> Iterator[tuple[str, Alarm]]:
     if job.crashes >= QUARANTINE_AFTER:
         cause = "quarantined, because the process crashed in this job"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agent.acme.identifiers import Identifier, identifiers
+from agent.config.authorities import Account
 from agent.config.endpoints import Endpoint
 from agent.config.model import Certificate
 from agent.config.units import duration
@@ -120,3 +121,39 @@ def chosen_of(listed: tuple[Authority, ...], choice: Choice | None) -> Authority
         return listed[0]
     wanted = (choice.ca, choice.directory)
     return next((o for o in listed if (o.ca, o.directory) == wanted), listed[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountContext:
+    """Configuration and neighbours of one account.
+
+    Attributes:
+        config: Its table.
+        directory: URL of its CA's directory.
+        install: Id of this installation, for labels.
+        busy: A certificate whose challenge or request the account's key is bound to;
+            empty for none.
+        never_destroy: Tokens whose keys are destroyed by the HSM's operator only.
+    """
+
+    config: Account
+    directory: str
+    install: str
+    busy: str = ""
+    never_destroy: frozenset[str] = frozenset()
+
+    @property
+    def grace(self) -> timedelta:
+        """Return how long a replaced key is kept."""
+        return duration(self.config.grace)
+
+    @property
+    def eab(self) -> str:
+        """Return the key identifier of the configured binding; empty for none."""
+        return "" if self.config.eab is None else self.config.eab.kid
+
+    @property
+    def given(self) -> str:
+        """Return what a registration gives to the CA: binding and agreement."""
+        agreed = "terms agreed" if self.config.terms_agreed else ""
+        return f"{self.eab} {agreed}".strip()

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agent.jobs.account import waits_for_person, why_unusable
 from agent.jobs.authority import gated, is_emergency, order_gated
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
@@ -46,6 +47,9 @@ def next_step(
         return Wait(until=None, reason="held by an operator")
     if context.account is None:
         return Wait(until=None, reason="the record of its account cannot be read")
+    blocked = waits_for_person(context.account, now)
+    if blocked is not None:
+        return blocked
     view = view_of(record, context)
     emergency = is_emergency(record, context, now)
     if emergency:
@@ -86,14 +90,12 @@ def _sooner(job: IssueJob) -> datetime | None:
 def view_of(record: CertificateRecord, context: Context) -> issue.View:
     """Return what the issue job is told."""
     account, current = context.account, record.current
-    at = None
-    reason = "the account is not registered yet"
-    if account is not None and account.register is not None:
-        failure = account.register.failure
-        reason = f"{reason}: {failure.message}" if failure else reason
-        at = account.register.not_before
+    at, reason = None, "the account is not registered yet"
+    if account is not None:
+        reason = why_unusable(account)
+        at = None if account.register is None else account.register.not_before
     return issue.View(
-        account_ready=account is not None and bool(account.url),
+        account_ready=not reason,
         account_reason=reason,
         account_at=at,
         in_service_until=None if current is None else current.not_after,

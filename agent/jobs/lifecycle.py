@@ -7,11 +7,10 @@ from msgspec.structs import replace
 from agent.jobs.envelope import begun, crashed, interrupted
 from agent.records.certificate import CertificateRecord, Slot, jobs
 from agent.records.job import Job
-from agent.records.others import AccountRecord
+from agent.records.others import AccountRecord, account_jobs
 from agent.records.trust import TrustRecord
 
 P = TypeVar("P")
-REGISTER = Slot("register")
 
 
 class Edit(Protocol):
@@ -46,9 +45,32 @@ def found_running(record: CertificateRecord) -> CertificateRecord:
 
 def account_found_running(record: AccountRecord) -> AccountRecord:
     """Return the account at a start of the process: a running job has crashed."""
-    if record.register is None or not record.register.running:
-        return record
-    return replace(record, register=crashed(record.register))
+    for slot, job in account_jobs(record).items():
+        if job.running:
+            record = _edited_account(record, slot, crashed)
+    return record
+
+
+def begin_account(record: AccountRecord, slot: Slot, intent: str) -> AccountRecord:
+    """Return the account with the intent that becomes durable before the act."""
+
+    def edit(job: Job[P], /) -> Job[P]:
+        return begun(job, intent)
+
+    return _edited_account(record, slot, edit)
+
+
+def interrupt_account(record: AccountRecord, slot: Slot) -> AccountRecord:
+    """Return the account after a shutdown cancelled the effect of a job."""
+    return _edited_account(record, slot, interrupted)
+
+
+def edited_account_jobs(record: AccountRecord, edit: Edit) -> AccountRecord:
+    """Return the account with all of its jobs that do not run edited."""
+    for slot, job in account_jobs(record).items():
+        if not job.running:
+            record = _edited_account(record, slot, edit)
+    return record
 
 
 def trust_found_running(record: TrustRecord) -> TrustRecord:
@@ -61,9 +83,10 @@ def trust_found_running(record: TrustRecord) -> TrustRecord:
 def is_suspect(record: CertificateRecord | AccountRecord, slot: Slot) -> bool:
     """Tell whether a job was under way in a crash and has not got over it yet."""
     if isinstance(record, AccountRecord):
-        return record.register is not None and record.register.crashes > 0
-    job = jobs(record).get(slot)
-    return job is not None and job.crashes > 0
+        job = account_jobs(record).get(slot)
+        return job is not None and job.crashes > 0
+    mine = jobs(record).get(slot)
+    return mine is not None and mine.crashes > 0
 
 
 def _edited(record: CertificateRecord, slot: Slot, edit: Edit) -> CertificateRecord:
@@ -84,3 +107,18 @@ def _edited(record: CertificateRecord, slot: Slot, edit: Edit) -> CertificateRec
         case _:
             retired = edit(record.retire[name])
             return replace(record, retire={**record.retire, name: retired})
+
+
+def _edited_account(record: AccountRecord, slot: Slot, edit: Edit) -> AccountRecord:
+    match slot.kind:
+        case "register" if record.register is not None:
+            return replace(record, register=edit(record.register))
+        case "roll" if record.roll is not None:
+            return replace(record, roll=edit(record.roll))
+        case "update" if record.update is not None:
+            return replace(record, update=edit(record.update))
+        case "deactivate" if record.deactivate is not None:
+            return replace(record, deactivate=edit(record.deactivate))
+        case _:
+            retired = edit(record.retire[slot.name])
+            return replace(record, retire={**record.retire, slot.name: retired})

@@ -15,13 +15,13 @@ from agent.config.units import duration
 from agent.jobs import replacing
 from agent.jobs.alarms import with_alarms
 from agent.jobs.authority import changes, resumed
+from agent.jobs.choosing import adopted_id, choose_key, key_fits
 from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
 from agent.jobs.renewal_info import reconcile_renewal_info
 from agent.jobs.retire import begin as begin_retirement
 from agent.jobs.step import Moment
 from agent.jobs.trusting import anchor_leaves, trust_of
-from agent.pki.uri import parse as parse_uri
 from agent.records.certificate import (
     CertificateRecord,
     DeployJob,
@@ -30,7 +30,7 @@ from agent.records.certificate import (
     IssueJob,
     Wanted,
 )
-from agent.records.keys import FILE_STORE, KeyRecord, KeyState
+from agent.records.keys import KeyRecord, KeyState
 from agent.records.phases import (
     Deployment,
     KeyChosen,
@@ -104,7 +104,7 @@ def _doomed(record: CertificateRecord, current: Issuance) -> str | None:
 
 def _is_spoilt(record: CertificateRecord, context: Context) -> bool:
     """Tell whether the adopted key is known to somebody else: only its giver helps."""
-    return _adopted_id(context.config.key) in record.compromised
+    return adopted_id(context.config.key) in record.compromised
 
 
 def _changed(
@@ -133,13 +133,6 @@ def _changed_extras(current: Issuance, config: Certificate) -> str | None:
     ):
         return "profile"
     return "must_staple" if current.must_staple != config.must_staple else None
-
-
-def key_fits(key: KeyRecord, config: Key) -> bool:
-    """Tell whether a key is what the configuration asks for."""
-    adopted = _adopted_id(config)
-    ours = not key.adopted if adopted is None else key.id == adopted
-    return ours and (key.store, key.type) == (_store(config), config.type)
 
 
 def _issue(
@@ -222,7 +215,7 @@ def _key_to_reuse(
     record: CertificateRecord, config: Key, now: datetime
 ) -> KeyRecord | None:
     """Return the key in service, or the one adopted, where it may serve on."""
-    adopted = _adopted_id(config)
+    adopted = adopted_id(config)
     if adopted is not None:
         return next((k for k in record.keys if key_fits(k, config)), None)
     if config.rotate == "every-renewal" or not record.publications:
@@ -235,33 +228,6 @@ def _key_to_reuse(
     if config.rotate != "never" and now >= key.created + duration(config.rotate):
         return None
     return next((k for k in record.keys if k.id == key.id), None)
-
-
-def choose_key(
-    config: Key, *, subject: str, number: int, install: str, moment: Moment
-) -> KeyRecord:
-    """Return a key that is to be made: its CKA_ID is drawn before it exists."""
-    adopted = _adopted_id(config)
-    return KeyRecord(
-        id=moment.token if adopted is None else adopted,
-        store=_store(config),
-        type=config.type,
-        label=f"nfcertd/{install}/{subject}/{number}",
-        number=number,
-        state=KeyState.CHOSEN,
-        created=moment.now,
-        adopted=adopted is not None,
-    )
-
-
-def _adopted_id(config: Key) -> str | None:
-    """Return the CKA_ID of the key that is to be adopted, None where one is made."""
-    identity = None if config.adopt is None else parse_uri(config.adopt).id
-    return None if identity is None else identity.hex()
-
-
-def _store(config: Key) -> str:
-    return config.token if config.token is not None else FILE_STORE
 
 
 def _forget(record: CertificateRecord, moment: Moment) -> CertificateRecord:

@@ -6,6 +6,7 @@ It knows the record around the job. What a revocation does next is `agent.jobs.r
 from msgspec.structs import replace
 
 from agent.jobs import revoke
+from agent.jobs.account import why_unusable
 from agent.jobs.context import Context
 from agent.jobs.step import Moment
 from agent.pki.reasons import KEY_COMPROMISE
@@ -38,7 +39,7 @@ def view_of(
     able = {k.id for k in record.keys if k.state in {KeyState.MADE, KeyState.CONDEMNED}}
     return revoke.View(
         fingerprint=fingerprint,
-        account_ready=account is not None and bool(account.url),
+        account_ready=account is not None and not why_unusable(account),
         account_reason="the account that ordered it is not registered",
         key_exists=issued is not None and issued.key in able,
     )

@@ -69,10 +69,14 @@ class Ordering:
 
 
 class _Presented(NamedTuple):
-    """What takes a presented challenge down, and the payload that answers it."""
+    """What takes a presented challenge down, and the payload that answers it.
+
+    It is bound to the account's key, by which it is known whether it still holds.
+    """
 
     stack: AsyncExitStack
     payload: dict[str, object]
+    key: str
 
 
 class IssueProcedure:
@@ -226,12 +230,17 @@ class IssueProcedure:
         if key is None:
             raise ProtocolError("the account has no key")
         place = (subject, wanted.challenge)
+        known = self._presented.get(place)
+        if known is not None and known.key != key.id:
+            # The account's key was replaced: what is presented proves nothing now.
+            del self._presented[place]
+            await known.stack.aclose()
         if place not in self._presented:
             presentation = self._presentation(wanted, ordering, key.public)
             stack = AsyncExitStack()
             solver = self._solvers[ordering.challenge]
             payload = await stack.enter_async_context(solver.prepare(presentation))
-            self._presented[place] = _Presented(stack, payload)
+            self._presented[place] = _Presented(stack, payload, key.id)
         return self._presented[place].payload
 
     def _presentation(
@@ -306,8 +315,8 @@ def _is_usable(challenge: Challenge) -> bool:
 
 def _check_key(ordering: Ordering) -> None:
     """Refuse what RFC 8555 section 11.1 forbids; only adopted keys can run into it."""
-    account_key = ordering.account.key
-    if account_key is not None and account_key.public == ordering.key.public:
+    known = (*ordering.account.keys, ordering.account.key)
+    if any(k is not None and k.public == ordering.key.public for k in known):
         raise KeyReuseError(
             "the certificate's key is the account's key",
             hint="adopt another key for one of them",

@@ -292,8 +292,8 @@ class Slot(NamedTuple):
     """Where a job stands in its subject: its kind, and what it is about.
 
     Attributes:
-        kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `renewal-info` or
-            `register`.
+        kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `renewal-info`; for
+            accounts `register`, `roll`, `update`, `deactivate`, `retire`.
         name: Endpoint of a deployment, id of a key to retire, fingerprint of a
             certificate to revoke, else empty.
     """

@@ -1,14 +1,25 @@
 """The smaller aggregates: an account, a token, this installation."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
-from agent.records.job import Job
+from agent.records.certificate import RetireJob, Slot
+from agent.records.job import Failure, Job
 from agent.records.keys import KeyRecord, PinRecord
-from agent.records.phases import RegisterPhase
+from agent.records.phases import (
+    DeactivateWanted,
+    RegisterPhase,
+    RollPhase,
+    UpdateWanted,
+)
 
 RegisterJob = Job[RegisterPhase]
+RollJob = Job[RollPhase]
+UpdateJob = Job[UpdateWanted]
+DeactivateJob = Job[DeactivateWanted]
+AnyAccountJob = RegisterJob | RollJob | UpdateJob | DeactivateJob | RetireJob
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -17,22 +28,64 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     Attributes:
         name: Its table in the configuration.
         directory: URL of the directory that knows it.
-        key: The account key; None before the first registration.
+        key: The account key in force; None before the first registration.
+        keys: Keys beside it: the next one of a roll-over, and those on their way out.
         key_count: Numbers account keys; never goes back.
         url: The account URL, exactly as in `Location`; it is the `kid`.
         orders: URL of its list of orders, where the CA has one.
+        contact: The contacts that the CA was last told.
+        eab_used: Key identifiers of the bindings that have registered it: each is good
+            for one registration.
+        closed: An operator has deactivated it: the status that is final, else empty.
+        closed_at: Since when.
+        blocked: The CA wants a person to do something (section 7.3.3).
+        roll_asked: An operator asked for a roll-over at this instant.
         register: The job that registers it.
+        roll: The job that replaces its key.
+        update: The job that tells the CA its contacts.
+        deactivate: The job that gives it up.
+        retire: Keys on their way out, by id.
         lost: Orders that answered `accountDoesNotExist` since the last success.
     """
 
     name: str
     directory: str
     key: KeyRecord | None = None
+    keys: tuple[KeyRecord, ...] = ()
     key_count: int = 0
     url: str = ""
     orders: str = ""
+    contact: tuple[str, ...] = ()
+    eab_used: tuple[str, ...] = ()
+    closed: str = ""
+    closed_at: datetime | None = None
+    blocked: Failure | None = None
+    roll_asked: datetime | None = None
     register: RegisterJob | None = None
+    roll: RollJob | None = None
+    update: UpdateJob | None = None
+    deactivate: DeactivateJob | None = None
+    retire: Mapping[str, RetireJob] = msgspec.field(default_factory=dict)
     lost: int = 0
+
+    def spare(self, identity: str) -> KeyRecord:
+        """Return a key beside the one in force by its id."""
+        return next(key for key in self.keys if key.id == identity)
+
+
+def account_jobs(record: AccountRecord) -> dict[Slot, AnyAccountJob]:
+    """Return every job of an account by its place."""
+    found: dict[Slot, AnyAccountJob] = {}
+    if record.register is not None:
+        found[Slot("register")] = record.register
+    if record.roll is not None:
+        found[Slot("roll")] = record.roll
+    if record.update is not None:
+        found[Slot("update")] = record.update
+    if record.deactivate is not None:
+        found[Slot("deactivate")] = record.deactivate
+    found |= {Slot("retire", name): job for name, job in record.retire.items()}
+    return found
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from agent.records.deployment import Sighting
+from agent.records.job import Failure
 
 
 class Phase(
@@ -183,11 +184,75 @@ class AskDue(Phase, frozen=True, kw_only=True, tag="ask-due"):
 
 
 class AccountKeyChosen(Phase, frozen=True, kw_only=True, tag="account-key-chosen"):
-    """The CKA_ID of the account key is durable; the key is made next."""
+    """The CKA_ID of the account key is durable; the key is made next.
+
+    Attributes:
+        given: What the CA is given of the configuration: binding and agreement.
+    """
+
+    given: str = ""
 
 
 class AccountKeyMade(Phase, frozen=True, kw_only=True, tag="account-key-made"):
-    """The account key exists; newAccount is posted next."""
+    """The account key exists; newAccount is posted next.
+
+    Attributes:
+        given: As in `AccountKeyChosen`; a change of it begins the job anew.
+    """
+
+    given: str = ""
 
 
 RegisterPhase = AccountKeyChosen | AccountKeyMade
+
+
+# -- roll, for accounts
+
+
+class RollGate(Phase, frozen=True, kw_only=True, tag="gate"):
+    """No new key is chosen; whether the CA offers a key change is looked at next."""
+
+
+class NewKeyChosen(Phase, frozen=True, kw_only=True, tag="new-key-chosen"):
+    """The CKA_ID of the new account key is durable; the key is made next."""
+
+    key: str
+
+
+class NewKeyMade(Phase, frozen=True, kw_only=True, tag="new-key-made"):
+    """The new key exists; the CA is asked next, once no challenge is open.
+
+    With an intent it has been asked: nobody knows which of the two keys is in force.
+    """
+
+    key: str
+
+
+class Probing(Phase, frozen=True, kw_only=True, tag="probing"):
+    """The CA was asked; it is asked by either key which of the two is in force.
+
+    Attributes:
+        key: Id of the new key.
+        answer: Why the change failed; None where the CA said that it was done.
+        unknown: By the new key the CA knows no account, or another one.
+    """
+
+    key: str
+    answer: Failure | None = None
+    unknown: bool = False
+
+
+RollPhase = RollGate | NewKeyChosen | NewKeyMade | Probing
+
+
+# -- update and deactivate, for accounts
+
+
+class UpdateWanted(Phase, frozen=True, kw_only=True, tag="update-wanted"):
+    """The CA is told these contacts next."""
+
+    contact: tuple[str, ...]
+
+
+class DeactivateWanted(Phase, frozen=True, kw_only=True, tag="deactivate-wanted"):
+    """An operator has given the account up; the CA is told next."""

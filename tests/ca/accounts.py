@@ -88,6 +88,8 @@ class Accounts:
                 "unauthorized", "the key identifier of the binding is unknown"
             )
         check_mac(inner, self._config.eab_keys[kid])
+        if self._config.eab_once and any(a.eab_kid == kid for a in self.by_id.values()):
+            raise refusal("unauthorized", "the binding was used before")
         account.eab_kid = kid
         account.binding = binding if isinstance(binding, dict) else None
 

@@ -239,6 +239,22 @@ def rate_limited(retry_after: int | datetime | None = 60) -> Refuse:
     return Refuse(problem=problem, headers=(("Retry-After", str(retry_after)),))
 
 
+def action_required(terms: str, instance: str) -> Refuse:
+    """Return the refusal of a CA whose terms have changed (RFC 8555 7.3.3)."""
+    members = {"instance": instance}
+    problem = Problem(
+        type="userActionRequired", detail="the terms have changed", members=members
+    )
+    link = ("Link", f'<{terms}>;rel="terms-of-service"')
+    return Refuse(problem=problem, headers=(link,))
+
+
+def not_done() -> Refuse:
+    """Return what a CA answers that advertises a resource and does not have it."""
+    words = "the CA does not do this"
+    return Refuse(problem=Problem(type="notImplemented", detail=words, status=501))
+
+
 # States
 
 

@@ -50,6 +50,7 @@ class Config:
         directory: Further members of the directory.
         eab_keys: MAC keys by key identifier; their presence makes EAB verified.
         eab_required: Refuse newAccount without a binding.
+        eab_once: Refuse a binding whose key identifier has registered an account.
         algorithms: JWS algorithms that are taken.
         identifier_types: Types that may be ordered.
         rejected_names: Identifier values that are refused.
@@ -90,6 +91,7 @@ class Config:
     directory: Mapping[str, object] = field(default_factory=dict)
     eab_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     eab_required: bool = False
+    eab_once: bool = False
     algorithms: tuple[str, ...] = ("ES256", "ES384", "RS256", "EdDSA")
     identifier_types: frozenset[str] = frozenset({"dns", "ip"})
     rejected_names: frozenset[str] = frozenset()

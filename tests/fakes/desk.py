@@ -15,7 +15,7 @@ from agent.acme.identifiers import Identifier, identifiers
 from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account
-from agent.config.tokens import Key
+from agent.config.tokens import AccountKey
 from agent.errors import AgentError
 from agent.jobs import register
 from agent.jobs.issue import effects
@@ -204,7 +204,7 @@ async def _registered(client: AcmeClient, keys: FileKeys, ca: TestCA) -> Account
     key = await _made(keys, 1)
     record = AccountRecord(name="test", directory=ca.directory_url, key=key)
     procedure = AccountProcedure(client, keys, lambda _: b"")
-    table = Account(ca="test", key=Key(file=True))
+    table = Account(ca="test", key=AccountKey(file=True))
     made = await procedure.perform(register.Register(key), record, table)
     assert isinstance(made, register.Registered)
     return msgspec.structs.replace(record, url=made.url, orders=made.orders)

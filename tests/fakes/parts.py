@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 from agent.acme.messages import Order
 from agent.clock import Clock
 from agent.config.trust import Trust
-from agent.jobs import certificate, deploy, register, trust
+from agent.jobs import (
+    account,
+    account_changes,
+    certificate,
+    deploy,
+    register,
+    retire,
+    roll,
+    trust,
+)
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.step import Performed
@@ -118,13 +127,22 @@ class ScriptedPerformer:
                 return Performed()
 
     async def for_account(
-        self, record: AccountRecord, effect: register.Effect
-    ) -> register.Outcome:
+        self, record: AccountRecord, effect: account.Effect
+    ) -> account.Outcome:
         """Perform an effect of an account."""
         await self._begin(record.name, effect.name)
-        if isinstance(effect, register.MakeAccountKey):
-            return register.AccountKeyExists(effect.key.id.encode(), "")
-        return register.Registered(f"{record.directory}/account", "")
+        url = f"{record.directory}/account"
+        match effect:
+            case register.MakeAccountKey(key):
+                return register.AccountKeyExists(key.id.encode(), "")
+            case register.Register():
+                return register.Registered(url, "")
+            case roll.MakeNewKey(key):
+                return roll.NewKeyExists(key.id.encode(), "")
+            case retire.DestroyKey():
+                return Performed()
+            case _:
+                return _changed(effect, url)
 
     async def for_list(
         self, record: TrustRecord, effect: trust.Effect, table: Trust
@@ -155,6 +173,22 @@ class ScriptedPerformer:
             not_before=now,
             not_after=now + self.life,
         )
+
+
+def _changed(
+    effect: account_changes.Effect | roll.Effect, url: str
+) -> account_changes.Outcome | roll.Outcome:
+    match effect:
+        case account_changes.UpdateContact(contact):
+            return account_changes.Updated(contact)
+        case account_changes.Deactivate():
+            return account_changes.Deactivated()
+        case roll.FindKeyChange():
+            return roll.KeyChangeOffered()
+        case roll.ChangeKey():
+            return roll.KeyChanged()
+        case _:
+            return roll.Probed(url)
 
 
 def _order(status: str) -> Order:

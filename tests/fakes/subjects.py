@@ -5,7 +5,7 @@ from datetime import timedelta
 from agent.config.authorities import Account, Ca
 from agent.config.endpoints import Endpoint
 from agent.config.model import Certificate, Config
-from agent.config.tokens import Key, Token
+from agent.config.tokens import AccountKey, Key, Token
 from agent.jobs.context import Context
 from agent.records.certificate import CertificateRecord, Issuance, Publication
 from agent.records.keys import FILE_STORE, KeyRecord, KeyState
@@ -82,7 +82,7 @@ def config(*names: str, cas: tuple[str, ...] = ("test",), **more: object) -> Con
             ca: Ca(directory=f"https://{ca}.example/directory", roots="system")
             for ca in cas
         },
-        account={ca: Account(ca=ca, key=Key(file=True)) for ca in cas},
+        account={ca: Account(ca=ca, key=AccountKey(file=True)) for ca in cas},
         certificate={
             name: table(name, ca=cas[index % len(cas)])
             for index, name in enumerate(names)

@@ -143,6 +143,23 @@ def ca(*, sick: bool) -> CaView:
     )
 
 
+def _account() -> AccountView:
+    return AccountView(
+        name="operator",
+        ca="operator",
+        url="https://ca/1",
+        valid=True,
+        failure=None,
+        state="valid",
+        key=f"{99:032x}",
+        key_store="hsm",
+        key_created=NOW - timedelta(days=30),
+        contact=("mailto:pki@operator.example",),
+        roll_at=NOW + timedelta(days=60),
+        jobs=(),
+    )
+
+
 def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
     """Return a view of these certificates, with a token and an alarm if `sick`."""
     return StatusView(
@@ -158,15 +175,7 @@ def status(*certificates: CertificateView, sick: bool = False) -> StatusView:
         ),
         certificates=certificates,
         cas=(ca(sick=sick),),
-        accounts=(
-            AccountView(
-                name="operator",
-                ca="operator",
-                url="https://ca/1",
-                valid=True,
-                failure=None,
-            ),
-        ),
+        accounts=(_account(),),
         tokens=(
             TokenView(
                 name="hsm",

@@ -110,6 +110,11 @@ class Status:
             and not shown["jobs"]
         )
 
+    def account(self, name: str = "test") -> View:
+        """Return an account; empty where the daemon shows none."""
+        found: list[View] = self.view["accounts"]
+        return next((a for a in found if a["name"] == name), {})
+
     def job(self, name: str, slot: str) -> View:
         """Return a job of a certificate by how its slot begins; empty for none."""
         jobs: list[View] = self.certificate(name).get("jobs", [])
@@ -128,7 +133,8 @@ class Status:
     @property
     def next_attempt(self) -> datetime | None:
         """Return the earliest instant that a job waits for; None while one runs."""
-        jobs = [job for c in self.view["certificates"] for job in c["jobs"]]
+        subjects = [*self.view["certificates"], *self.view["accounts"]]
+        jobs = [job for subject in subjects for job in subject["jobs"]]
         if any(job["running"] or _is_due(job) for job in jobs):
             return None
         instants = [datetime.fromisoformat(j["at"]) for j in jobs if j["at"]]

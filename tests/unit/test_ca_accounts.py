@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.ca import Authorizations, Config
+from tests.ca import Authorizations, Config, Fault
+from tests.ca.actions import action_required, not_done
 from tests.ca.harness import running
 from tests.ca.raw_client import (
     RawClient,
@@ -121,6 +122,47 @@ async def test_a_good_binding_is_verified_and_echoed(alg: str) -> None:
     assert reply.json["externalAccountBinding"] == bound
     assert ca.accounts[0].eab_kid == "nf-1"
     assert MAC_KEY.hex() not in repr(ca.config)
+
+
+async def test_a_binding_may_be_good_for_one_account_only() -> None:
+    """Another key with the same key identifier is refused."""
+    config = Config(eab_keys={"nf-1": MAC_KEY}, eab_required=True, eab_once=True)
+    async with running(config) as (ca, client):
+        url = client.directory["newAccount"]
+        replies = []
+        for _ in range(2):
+            bound = binding(MAC_KEY, "nf-1", url, jwk_of(client.key))
+            replies.append(await client.register(externalAccountBinding=bound))
+            client.key, client.kid = new_key(), ""
+        assert [reply.status for reply in replies] == [201, 403]
+        assert len(ca.accounts) == 1
+
+
+async def test_changed_terms_are_linked_beside_the_index() -> None:
+    """RFC 8555 7.3.3: 403 with the instance, and a second Link header."""
+    async with running() as (ca, client):
+        await client.register()
+        action = action_required("https://ca.example/terms/2", "https://ca.example/me")
+        ca.faults.add(Fault(resource="newOrder", action=action))
+        refused = await client.order("a.example")
+        assert (refused.status, refused.problem) == (403, "userActionRequired")
+        assert refused.json["instance"] == "https://ca.example/me"
+        links = refused.headers.getall("Link")
+        assert '<https://ca.example/terms/2>;rel="terms-of-service"' in links
+        assert len(links) == 2
+
+
+async def test_a_key_change_can_be_advertised_and_not_done() -> None:
+    """The key stays, as at a CA that has the resource in its directory only."""
+    async with running() as (ca, client):
+        await client.register()
+        ca.faults.add(Fault(resource="keyChange", action=not_done()))
+        new, url = new_key(), client.directory["keyChange"]
+        header = {"alg": "ES256", "jwk": jwk_of(new), "url": url}
+        payload = {"account": client.kid, "oldKey": jwk_of(client.key)}
+        refused = await client.post(url, jws(new, header, payload))
+        assert (refused.status, refused.problem) == (501, "notImplemented")
+        assert ca.accounts[0].jwk.members == jwk_of(client.key)
 
 
 async def test_a_ca_without_binding_keys_ignores_a_binding() -> None:

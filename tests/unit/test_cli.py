@@ -248,7 +248,8 @@ def test_every_subcommand_has_a_file_and_help(
 def test_every_verb_that_works_can_be_asked_for() -> None:
     """A verb without a subcommand would be out of reach; `config` is in `status`."""
     works = {verb for verb, kind in VERBS.items() if kind != "destroy"}
-    spoken = {"trust-fetch", "trust-accept"}  # by `nfcertd trust fetch` and `accept`
+    # By `nfcertd trust fetch` and `accept`, and by `nfcertd account roll`.
+    spoken = {"trust-fetch", "trust-accept", "account-roll"}
     assert works - COMMANDS.keys() == {"config"} | spoken
 
 

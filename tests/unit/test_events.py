@@ -154,6 +154,7 @@ def test_an_account_is_told_of() -> None:
     assert [e.kind for e in narrate_account(new, ACCOUNT)] == ["account.valid"]
     assert list(narrate_account(ACCOUNT, ACCOUNT)) == []
     (event,) = narrate_account(new, failed)
-    assert event.text == "registration failed: transport went wrong"
+    assert event.text == "register: transport went wrong"
     assert list(narrate_account(failed, failed)) == []
-    assert [e.kind for e in narrate_account(ACCOUNT, failed)] == ["account.failed"]
+    told = [e.kind for e in narrate_account(ACCOUNT, failed)]
+    assert told == ["register.begun", "register.failed"]

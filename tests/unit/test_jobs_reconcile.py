@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from agent.config.endpoints import Endpoint
 from agent.config.tokens import Key
+from agent.jobs.choosing import choose_key
 from agent.jobs.context import Context
-from agent.jobs.reconcile import choose_key, next_change, reason_to_issue, reconcile
+from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.records.certificate import CertificateRecord, EndpointRecord
 from agent.records.keys import KeyState
 from agent.records.phases import KeyChosen, KeyMade, Processing, Stage

@@ -13,7 +13,7 @@ from agent.acme.errors import ProblemError
 from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account, Eab
-from agent.config.tokens import Key
+from agent.config.tokens import AccountKey
 from agent.jobs.register import Register, Registered
 from agent.keys.software import FileKeys
 from agent.procedures.account import AccountProcedure
@@ -99,7 +99,7 @@ async def registering(
 
 def table(eab: Eab | None) -> Account:
     """Return the table of an account."""
-    return Account(ca="test", key=Key(file=True), eab=eab)
+    return Account(ca="test", key=AccountKey(file=True), eab=eab)
 
 
 async def register(
@@ -143,5 +143,5 @@ async def test_terms_are_never_agreed_to_silently(tmp_path: Path) -> None:
         with pytest.raises(ProblemError) as caught:
             await register(procedure, record, table(None))
         assert "account.test.terms_agreed = true" in caught.value.hint
-        agreed = Account(ca="test", key=Key(file=True), terms_agreed=True)
+        agreed = Account(ca="test", key=AccountKey(file=True), terms_agreed=True)
         assert (await register(procedure, record, agreed)).url

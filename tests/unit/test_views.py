@@ -32,6 +32,7 @@ from tests.vectors.records import (
     NAME,
     NOW,
     PHASES,
+    account_context,
     certificate_table,
     context,
     deploy_job,
@@ -206,11 +207,12 @@ def test_the_fleet_is_sorted() -> None:
 
 def test_accounts_and_alarms() -> None:
     """An account is valid by its URL; alarms come by their id."""
-    assert account_view(ACCOUNT, "operator").valid
+    assert account_view(ACCOUNT, "operator", account_context(), NOW).valid
     job = RegisterJob(
         id="r", phase=AccountKeyMade(), reason="new", created=NOW, failure=failure()
     )
-    waiting = account_view(replace(ACCOUNT, url="", register=job), "operator")
+    unknown = replace(ACCOUNT, url="", register=job)
+    waiting = account_view(unknown, "operator", account_context(), NOW)
     assert (waiting.valid, waiting.failure) == (False, failure())
     assert DIRECTORY not in repr(waiting)
     shown = alarm_views("amf1", {"b": ALARM, "a": ALARM})

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.acme.messages import Order
+from agent.config.authorities import Account
 from agent.config.endpoints import Endpoint, Reload, Verify
 from agent.config.model import Certificate
-from agent.config.tokens import Key
-from agent.jobs.context import Context
+from agent.config.tokens import AccountKey, Key
+from agent.jobs.context import AccountContext, Context
 from agent.jobs.step import Moment
 from agent.pki.chain import CheckedChain
 from agent.records.certificate import (
@@ -164,6 +165,18 @@ def context(
         account=account,
         accounts=accounts or {},
         never_destroy=never_destroy,
+    )
+
+
+def account_context(**changes: Any) -> AccountContext:
+    """Return the context of the account; `key`, `contact` and so on are its table's."""
+    around = {k: changes.pop(k) for k in ("busy", "never_destroy") if k in changes}
+    base: dict[str, Any] = {"ca": "operator", "key": AccountKey(token="hsm")}
+    return AccountContext(
+        config=Account(**(base | changes)),
+        directory=DIRECTORY,
+        install="0123456789abcdef",
+        **around,
     )
 
 
