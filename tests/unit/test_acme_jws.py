@@ -121,6 +121,17 @@ def test_a_protected_header_has_jwk_or_kid() -> None:
         assert header.get("kid") == account_url
 
 
+def test_the_inner_header_of_a_key_change_has_no_nonce_and_no_kid() -> None:
+    """RFC 8555 section 7.3.5: the new key as `jwk`, and the outer url."""
+    public = RFC7515_A3_SPKI
+    header = json.loads(octets(jws.inner_header(public, url="https://ca.example/k")))
+    assert header == {
+        "alg": "ES256",
+        "jwk": jws.public_jwk(public),
+        "url": "https://ca.example/k",
+    }
+
+
 def test_payloads_tell_post_as_get_from_an_empty_object() -> None:
     """POST-as-GET is the empty string; `{}` says that a challenge is ready (6.3)."""
     assert jws.encode_payload(None) == ""

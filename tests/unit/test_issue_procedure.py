@@ -316,3 +316,19 @@ async def test_a_wrong_chain_is_not_downloaded(
         place.ca.faults.add(Fault(resource="certificate", action=forge()))
         with pytest.raises(ChainError):
             await place.perform(effects.Download("k", seen.order.certificate or ""))
+
+
+async def test_a_challenge_is_presented_anew_under_another_account_key(
+    tmp_path: Path,
+) -> None:
+    """What was presented holds the thumbprint of a key that is in force no more."""
+    async with desk(tmp_path) as place:
+        wanted = await place.challenge((await place.create()).order.authorizations[0])
+        await place.perform(effects.Answer(wanted))
+        another = place.ordering.key
+        account = msgspec.structs.replace(place.ordering.account, key=another)
+        with pytest.raises(ProblemError):
+            # The CA knows the old key only; it is presented before that is heard.
+            await place.perform(effects.Answer(wanted), account=account)
+        assert place.board.left == [wanted.token]
+        assert place.board.entered == [wanted.token] * 2
