@@ -1,5 +1,7 @@
 """From octets of TOML to one checked tree, or to one error that lists every problem."""
 
+import atexit
+import gc
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +18,10 @@ from agent.config.tokens import Token
 from agent.config.trust import Trust
 from agent.config.units import NAME_PATTERN
 from agent.config.unknown import unknown_keys
+
+# Collecting what msgspec 0.22 says of types while the interpreter is taken down ends in
+# a segmentation fault with CPython 3.11.2; what is frozen is not collected.
+atexit.register(gc.freeze)
 
 Tree = dict[str, object]
 TABLES: Final[Mapping[str, type[Section]]] = {
