@@ -280,6 +280,7 @@ def _release(record: CertificateRecord) -> CertificateRecord:
         deploy={name: _pardoned(job) for name, job in record.deploy.items()},
         retire={name: _pardoned(job) for name, job in record.retire.items()},
         revoke={name: _pardoned(job) for name, job in record.revoke.items()},
+        checking=None if record.checking is None else _pardoned(record.checking),
     )
 
 

@@ -11,6 +11,7 @@ from agent.control.verbs import Argument
 from agent.errors import AgentError
 from agent.jobs import replacing, revoking
 from agent.jobs.context import Context
+from agent.jobs.status import ON_HOLD
 from agent.jobs.step import Moment
 from agent.pki.reasons import OURS
 from agent.records.certificate import CertificateRecord
@@ -54,7 +55,8 @@ def revoke(
     if by not in _SIGNERS:
         raise CommandError("who signs is either account or key")
     issued = _meant(record, str(asked.get("serial") or ""))
-    if issued.revocation is not None:
+    known_as = issued.revocation
+    if known_as is not None and known_as.reason != ON_HOLD:
         raise CommandError(f"certificate {issued.serial} is revoked already")
     known = record.revoke.get(issued.fingerprint)
     if known is not None and known.running:

@@ -15,7 +15,7 @@ from agent.audit import Trail
 from agent.auditing import Auditor
 from agent.client import Observer
 from agent.clock import Clock
-from agent.config.authorities import Ca, ClientIdentity
+from agent.config.authorities import Ca, ClientIdentity, allowed_hosts
 from agent.config.model import Config
 from agent.config.trail import Audit
 from agent.config.trust import Trust
@@ -31,12 +31,13 @@ from agent.ports import Solver
 from agent.preflight import Preflight, Ready
 from agent.publication.directories import Publications
 from agent.publication.roots import Roots
+from agent.retrieval import Retriever
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.dnspersist01 import DnsPersist01
 from agent.solvers.http01 import Http01
 from agent.solvers.tlsalpn01.solver import TlsAlpn01
 from agent.transport import HttpsTransport, Peer
-from agent.workshop import Tools, allowed_hosts
+from agent.workshop import Tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ def make_tools(stock: Stock) -> Tools:
         solvers=solvers,
         publisher=publications,
         signaller=signals,
+        retriever=Retriever(),
         prober=Probe(stock.clock),
         preflight=Preflight(stock.state, stock.keys, ready, signals.find),
         clock=stock.clock,

@@ -223,6 +223,19 @@ def _revocations(
             fields={"serial": issued.serial, "fingerprint": issued.fingerprint},
             severity=logging.WARNING,
         )
+    known = after.status
+    failing = known is not None and known.failing_since is not None
+    if (
+        known is not None
+        and failing
+        and (before.status is None or before.status.failing_since is None)
+    ):
+        yield Event(
+            subject=after.name,
+            kind="status.unknown",
+            text=f"whether it is revoked is not known: {known.failure}",
+            severity=logging.WARNING,
+        )
     if before.replacing is not None and after.replacing is None:
         text = "the compromised key is replaced, its certificates are revoked"
         yield Event(subject=after.name, kind="certificate.replaced", text=text)
@@ -253,6 +266,9 @@ def _suggestion(before: CertificateRecord, after: CertificateRecord) -> Iterator
 def _jobs(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
     old, new = jobs(before), jobs(after)
     for slot, job in new.items():
+        if slot.kind == "status":
+            # Every hour; what is heard is told where it is news.
+            continue
         yield from _job(after.name, slot, old.get(slot), job)
 
 

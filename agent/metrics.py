@@ -232,6 +232,14 @@ _ABOUT_CERTIFICATES: Final[
         "Whether the newest certificate is known to be revoked.",
         lambda one: bool(one.revoked),
     ),
+    "nfcertd_certificate_status_checked_timestamp_seconds": (
+        "When its CA was last heard to say whether it is revoked.",
+        lambda one: one.status_checked_at,
+    ),
+    "nfcertd_certificate_status_unknown": (
+        "Whether the last attempt to hear that failed.",
+        lambda one: bool(one.status_failure),
+    ),
 }
 
 

@@ -4,7 +4,7 @@ Contracts are in MUST and SHOULD. Every failure that is expected MUST be an
 `AgentError`; every method MUST be cancellable and bounded in time.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -163,6 +163,18 @@ class Preflight(Protocol):
 
         MUST ask nothing of a CA, and MUST NOT raise for what an issuance would survive.
         `challenged` tells that this CA has asked for a challenge before.
+        """
+        ...
+
+
+class Retriever(Protocol):
+    """Fetches CRLs and OCSP responses."""
+
+    async def fetch(self, url: str, body: bytes | None, allow: Sequence[str]) -> bytes:
+        """Return the body of the answer to a GET, or to a POST of an OCSP request.
+
+        MUST bound its size and time, MUST NOT follow redirects, and MUST NOT connect
+        to an address of this host or its link that is in none of the networks allowed.
         """
         ...
 

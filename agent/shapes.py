@@ -118,6 +118,8 @@ class CertificateView(View, frozen=True, kw_only=True):
     held: bool
     trust: Mapping[str, int] = {}
     revoked: str = ""
+    status_checked_at: datetime | None = None
+    status_failure: str = ""
 
 
 class LimitView(View, frozen=True, kw_only=True):

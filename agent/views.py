@@ -83,6 +83,7 @@ def certificate_view(
     endpoints = _endpoints(record, context, newest)
     deployed = bool(newest) and all(e.deployed for e in endpoints)
     revocation = record.revocation(current.fingerprint) if current else None
+    status = record.status
     return CertificateView(
         name=record.name,
         names=context.config.names if context else (current.names if current else ()),
@@ -108,6 +109,8 @@ def certificate_view(
         held=record.held,
         trust=_trust(record),
         revoked="" if revocation is None else revocation.reason,
+        status_checked_at=None if status is None else status.checked_at,
+        status_failure="" if status is None else status.failure,
     )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -36,6 +35,7 @@ from agent.jobs.issue import effects as issue
 from agent.jobs.issue.steps import is_presenting
 from agent.jobs.references import kept
 from agent.jobs.revoking import account_of
+from agent.jobs.status import AskStatus, Heard
 from agent.jobs.step import Performed
 from agent.pki.chain import parse_anchors
 from agent.ports import (
@@ -43,6 +43,7 @@ from agent.ports import (
     Preflight,
     Prober,
     Publisher,
+    Retriever,
     RootsPublisher,
     Signaller,
     Solver,
@@ -52,6 +53,7 @@ from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
 from agent.procedures.renewal_info import RenewalInfoProcedure
 from agent.procedures.revocation import RevokeProcedure
+from agent.procedures.status import StatusProcedure, asking_about
 from agent.records.certificate import CertificateRecord, IssueJob, Slot
 from agent.records.others import AccountRecord
 from agent.records.trust import TrustRecord
@@ -69,6 +71,7 @@ class Tools:
         solvers: By challenge type.
         publisher: Writes publications.
         signaller: Tells endpoints.
+        retriever: Fetches CRLs and OCSP responses.
         prober: Sees what they serve.
         preflight: Looks before each order.
         clock: Where time comes from.
@@ -84,6 +87,7 @@ class Tools:
     solvers: Mapping[str, Solver]
     publisher: Publisher
     signaller: Signaller
+    retriever: Retriever
     prober: Prober
     preflight: Preflight
     clock: Clock
@@ -120,6 +124,7 @@ class Workshop:
         self._deploy = DeployProcedure(
             tools.publisher, tools.signaller, tools.prober, tools.clock
         )
+        self._status = StatusProcedure(tools.retriever, tools.clock)
 
     def configure(self, config: Config) -> None:
         """Take a new configuration; CAs whose table is unchanged keep their clients.
@@ -131,7 +136,7 @@ class Workshop:
             if config.ca.get(name) != self._benches[name].table:
                 self._replaced.append(self._benches.pop(name))
 
-    async def for_certificate(
+    async def for_certificate(  # noqa: PLR0911 -- one arm a kind
         self,
         record: CertificateRecord,
         slot: Slot,
@@ -151,6 +156,8 @@ class Workshop:
                 return await self._prune(record, context)
             case revoke.Revoke():
                 return await self._revoke(record, effect, context)
+            case AskStatus():
+                return await self._ask_status(record, effect, context)
             case (
                 deploy.Publish()
                 | deploy.LookBefore()
@@ -163,7 +170,7 @@ class Workshop:
                 about = Deploying(
                     record=record, config=context.config, endpoint=endpoint
                 )
-                keep = self._kept(record, context)
+                keep = kept(record, context, self._tools.clock.now())
                 return await self._deploy.perform(effect, about, keep)
             case renewal_info.AskRenewalInfo():
                 return await self._ask(record, effect)
@@ -250,9 +257,7 @@ class Workshop:
     async def _revoke(
         self, record: CertificateRecord, effect: revoke.Revoke, context: Context
     ) -> Performed:
-        issued = record.issued_as(effect.fingerprint)
-        if issued is None:
-            raise LookupError(effect.fingerprint)
+        issued = next(i for i in record.issued if i.fingerprint == effect.fingerprint)
         table = self._config.ca.get(issued.ca)
         if table is None or table.directory != issued.directory:
             raise NotOfferedError(
@@ -261,13 +266,10 @@ class Workshop:
             )
         bench = await self._bench(issued.ca)
         account = account_of(issued, context)
-        at_account = "" if account is None else account.url
+        at_account = account.url if account else ""
         about = About(subject=record.name, transaction=at_account)
         with self._noting(issued.ca, about):
-            if effect.by_key or account is None:
-                signer = bench.revoke.by_key(record.key(issued.key))
-            else:
-                signer = bench.revoke.by_account(account)
+            signer = bench.revoke.signer(record, issued, effect, account)
             return await bench.revoke.perform(effect, issued, signer)
 
     async def _ask(
@@ -284,6 +286,15 @@ class Workshop:
         with self._noting(current.ca, about):
             return await bench.renewal_info.perform(effect, current.not_after)
 
+    async def _ask_status(
+        self, record: CertificateRecord, effect: AskStatus, context: Context
+    ) -> Heard:
+        issued = record.issued_as(effect.fingerprint)
+        table = None if issued is None else self._config.ca.get(issued.ca)
+        anchors = () if table is None else await self._anchors(table)
+        asking = asking_about(record, effect, context, anchors)
+        return await self._status.perform(effect, asking)
+
     @contextmanager
     def _noting(self, ca: str, about: About) -> Iterator[None]:
         token = ABOUT.set(about)
@@ -296,12 +307,9 @@ class Workshop:
             ABOUT.reset(token)
 
     async def _prune(self, record: CertificateRecord, context: Context) -> Performed:
-        keep = self._kept(record, context)
+        keep = kept(record, context, self._tools.clock.now())
         await self._tools.publisher.prune(record.name, keep)
         return Performed()
-
-    def _kept(self, record: CertificateRecord, context: Context) -> frozenset[int]:
-        return kept(record, context, self._tools.clock.now())
 
     async def _bench(self, name: str) -> _Bench:
         table = self._config.ca[name]
@@ -389,9 +397,3 @@ def _about(record: CertificateRecord, context: Context, job: IssueJob) -> About:
         update=current is not None and current.directory == context.directory,
         transaction=at_account if order is None else order.url,
     )
-
-
-def allowed_hosts(table: Ca) -> frozenset[str]:
-    """Return the hosts that a CA's URLs may name: its directory's, and those listed."""
-    own = urlsplit(table.directory).netloc.lower()
-    return frozenset({own, *(host.lower() for host in table.allowed_hosts)})

@@ -1,6 +1,7 @@
 """The tables of CAs and their accounts."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -90,3 +91,9 @@ class Account(Section, frozen=True, kw_only=True):
     terms_agreed: bool = False
     eab: Eab | None = None
     grace: Duration = "24h"
+
+
+def allowed_hosts(table: Ca) -> frozenset[str]:
+    """Return the hosts that a CA's URLs may name: its directory's, and those listed."""
+    own = urlsplit(table.directory).netloc.lower()
+    return frozenset({own, *(host.lower() for host in table.allowed_hosts)})

@@ -15,6 +15,7 @@ from agent.config.rules import (
     bounded,
     is_address,
     known,
+    networks,
     positive,
 )
 from agent.config.tokens import Key, Token
@@ -129,6 +130,7 @@ def _certificate(config: Config, path: str, certificate: Certificate) -> Iterato
     yield from _key(config, f"{path}.key", certificate.key)
     yield from _ca(config, path, certificate)
     yield from bounded(f"{path}.grace", certificate.grace)
+    yield from networks(f"{path}.status.allow", certificate.status.allow)
     if certificate.key.adopt is not None and certificate.key.rotate != "never":
         yield f'{path}.key.adopt: an adopted key needs rotate = "never"'
     yield from _stapled(path, certificate)

@@ -40,6 +40,19 @@ class Agent(Section, frozen=True, kw_only=True):
     destroy_uids: tuple[int, ...] = ()
 
 
+class Status(Section, frozen=True, kw_only=True):
+    """`[certificate.NAME.status]`: whether its CA has revoked it.
+
+    Attributes:
+        check: Ask for it, where the certificate says whom.
+        allow: Networks such as `127.0.0.0/8` that may be asked although their
+            addresses are those of this host or of its link.
+    """
+
+    check: bool = True
+    allow: tuple[str, ...] = ()
+
+
 class Certificate(Section, frozen=True, kw_only=True):
     """`[certificate.NAME]`: a certificate that is kept alive.
 
@@ -62,6 +75,7 @@ class Certificate(Section, frozen=True, kw_only=True):
         grace: How long an unused key is kept before it is destroyed.
         renew_at: Fraction of the lifetime after which it is renewed.
         group: Group that may read the published files.
+        status: How its revocation is watched for.
         readers: POSIX ACL entries, such as `user:haproxy`, that may read them as well.
     """
 
@@ -79,6 +93,7 @@ class Certificate(Section, frozen=True, kw_only=True):
     deploy: Literal["auto", "manual"] = "auto"
     grace: Duration = "24h"
     renew_at: Annotated[float, msgspec.Meta(ge=0.1, le=0.95)] | None = None
+    status: Status = msgspec.field(default_factory=Status)
     group: str | None = None
     readers: tuple[
         Annotated[str, msgspec.Meta(pattern=r"^(user|group):[a-z_][a-z0-9_-]*$")], ...

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from agent.config.units import LONGEST, duration
@@ -58,6 +58,13 @@ def is_target(text: str) -> bool:
 def is_port(text: str) -> bool:
     """Tell whether a text is the number of a port."""
     return text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16
+
+
+def networks(path: str, given: Sequence[str]) -> Iterator[str]:
+    """Yield a clause for each text that is no network such as 127.0.0.0/8."""
+    for text in given:
+        if not _parses(ipaddress.ip_network, text):
+            yield f"{path}: {text} is not a network such as 127.0.0.0/8"
 
 
 def is_ip(text: str) -> bool:

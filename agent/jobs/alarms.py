@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
+from agent.jobs.status import stops
 from agent.records.authority import CaRecord
 from agent.records.certificate import AnyJob, CertificateRecord, Issuance, jobs
 from agent.records.job import Alarm, Disposition, Severity
@@ -19,6 +20,7 @@ from agent.records.others import (
 )
 from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import due
+from agent.renewal.revocation import patience
 
 MAX_SKEW = timedelta(minutes=1)
 """By how much the clock of a CA may differ from ours before somebody hears of it."""
@@ -71,8 +73,18 @@ def _of_trust(
     """Yield what is wrong with the newest certificate although its dates are good."""
     revocation = record.revocation(current.fingerprint)
     if revocation is not None:
-        cause = f"the newest certificate is revoked: {revocation.reason}"
-        yield "revoked", _alarm(Severity.CRITICAL, cause, now)
+        who = "us" if revocation.ours else "its ca"
+        cause = f"the newest certificate is revoked by {who}: {revocation.reason}"
+        action = "nothing is ordered: ask the ca's operator, then nfcertd renew"
+        stopped = record.issue is None and stops(revocation)
+        alarm = _alarm(Severity.CRITICAL, cause, now, action if stopped else "")
+        yield "revoked", alarm
+    known, life = record.status, current.not_after - current.not_before
+    since = None if known is None else known.failing_since
+    if known is not None and since is not None and now >= since + patience(life):
+        when = f"{since:%Y-%m-%d %H:%M:%SZ}"
+        cause = f"its status is unknown since {when}: {known.failure}"
+        yield "status-unknown", _alarm(Severity.WARNING, cause, now)
     if current.key in record.compromised:
         adopted = context.config.key.adopt is not None
         action = "configure another key: an adopted one is not ours to replace"

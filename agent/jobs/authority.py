@@ -99,10 +99,15 @@ def _patience(context: Context, failure: Failure | None, now: datetime) -> bool:
 
 
 def is_emergency(record: CertificateRecord, context: Context, now: datetime) -> bool:
-    """Tell whether so little life is left that our own back-off no longer holds."""
+    """Tell whether so little life is left that our own back-off no longer holds.
+
+    A certificate that is revoked has none.
+    """
     current = record.current
     if current is None:
         return False
+    if record.revocation(current.fingerprint) is not None:
+        return True
     return now >= plan(current, context.config.renew_at).emergency_at
 
 

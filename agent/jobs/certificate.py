@@ -17,6 +17,7 @@ from agent.jobs import (
     retiring,
     revoke,
     revoking,
+    status,
 )
 from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
@@ -25,7 +26,12 @@ from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.certificate import CertificateRecord, Slot, jobs
 
 Effect = (
-    issue.Effect | deploy.Effect | retire.Effect | revoke.Effect | renewal_info.Effect
+    issue.Effect
+    | deploy.Effect
+    | retire.Effect
+    | revoke.Effect
+    | renewal_info.Effect
+    | status.Effect
 )
 Outcome = (
     issue.Outcome
@@ -33,10 +39,11 @@ Outcome = (
     | retire.Outcome
     | revoke.Outcome
     | renewal_info.Outcome
+    | status.Outcome
 )
 
 
-def next_step(  # noqa: PLR0911 -- one arm a kind
+def next_step(  # noqa: C901, PLR0911 -- one arm a kind
     record: CertificateRecord, slot: Slot, context: Context, now: datetime
 ) -> Do[Effect] | Wait:
     """Return what the job in a slot does next."""
@@ -58,6 +65,8 @@ def next_step(  # noqa: PLR0911 -- one arm a kind
             return replacing.next_step(record, record.replacing, context)
         case "renewal-info" if record.renewal_info is not None:
             return renewal_info.next_step(record, record.renewal_info, context, now)
+        case "status" if record.checking is not None:
+            return status.next_step(record, record.checking)
         case _:
             retirement = retiring.view_of(record, slot.name, context)
             return retire.next_step(record.retire[slot.name], retirement, now)
@@ -85,6 +94,8 @@ def fold(
             return revoking.fold(record, name, outcome, context, moment)
         case "renewal-info" if record.renewal_info is not None:
             return renewal_info.fold(record, record.renewal_info, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
+        case "status" if isinstance(effect, status.AskStatus):
+            return status.fold(record, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "retire" if isinstance(outcome, Performed | Failed):
             return retiring.fold(record, name, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case _:

@@ -16,6 +16,7 @@ from agent.jobs.issue import steps
 from agent.jobs.issue.fold import fold as fold_job
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.jobs.trusting import trust_of
+from agent.pki.status import Sources
 from agent.records.certificate import (
     CertificateRecord,
     Issuance,
@@ -189,7 +190,7 @@ def _issued(
     )
     return replace(
         record,
-        issued=(*record.issued, _remembered(issuance)),
+        issued=(*record.issued, _remembered(issuance, downloaded.chain.sources)),
         issue=None,
         wanted=None,
         renew_asked=None,
@@ -200,7 +201,7 @@ def _issued(
     )
 
 
-def _remembered(issuance: Issuance) -> IssuedRecord:
+def _remembered(issuance: Issuance, sources: Sources) -> IssuedRecord:
     """Return what stays known of a certificate until it ends."""
     return IssuedRecord(
         fingerprint=issuance.fingerprint,
@@ -211,6 +212,8 @@ def _remembered(issuance: Issuance) -> IssuedRecord:
         account=issuance.account,
         not_after=issuance.not_after,
         leaf=issuance.leaf,
+        ocsp=sources.ocsp,
+        crl=sources.crl,
     )
 
 

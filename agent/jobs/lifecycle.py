@@ -89,7 +89,9 @@ def is_suspect(record: CertificateRecord | AccountRecord, slot: Slot) -> bool:
     return mine is not None and mine.crashes > 0
 
 
-def _edited(record: CertificateRecord, slot: Slot, edit: Edit) -> CertificateRecord:
+def _edited(  # noqa: PLR0911 -- one arm a kind
+    record: CertificateRecord, slot: Slot, edit: Edit
+) -> CertificateRecord:
     name = slot.name
     match slot.kind:
         case "issue" if record.issue is not None:
@@ -100,6 +102,8 @@ def _edited(record: CertificateRecord, slot: Slot, edit: Edit) -> CertificateRec
         case "revoke":
             asked = edit(record.revoke[name])
             return replace(record, revoke={**record.revoke, name: asked})
+        case "status" if record.checking is not None:
+            return replace(record, checking=edit(record.checking))
         case "replace" if record.replacing is not None:
             return replace(record, replacing=edit(record.replacing))
         case "renewal-info" if record.renewal_info is not None:

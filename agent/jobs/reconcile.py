@@ -12,7 +12,7 @@ from agent.acme.identifiers import identifiers, same
 from agent.config.model import Certificate
 from agent.config.tokens import Key
 from agent.config.units import duration
-from agent.jobs import replacing
+from agent.jobs import replacing, status
 from agent.jobs.alarms import with_alarms
 from agent.jobs.authority import changes, resumed
 from agent.jobs.choosing import adopted_id, choose_key, key_fits
@@ -48,6 +48,7 @@ def reconcile(
     record = _publish(record, context)
     record = _deploy(record, context, moment)
     record = replacing.advance(record, context, moment)
+    record = status.reconcile(record, context, moment)
     record = _forget(record, moment)
     record = _retire(record, context, moment)
     record = reconcile_renewal_info(record, context, moment)
@@ -70,6 +71,8 @@ def next_change(
         instants += [planned.at, planned.emergency_at]
     if known is not None and known.ask_at is not None:
         instants.append(known.ask_at)
+    if record.current is not None:
+        instants += status.next_changes(record, record.current, context)
     return min((instant for instant in instants if instant > now), default=None)
 
 
@@ -82,24 +85,28 @@ def reason_to_issue(
         return "there is no certificate yet"
     if record.renew_asked is not None:
         return "an operator asked for it"
-    doomed = _doomed(record, current) or anchor_leaves(current, context)
+    doomed = _doomed(record, current, now) or anchor_leaves(current, context)
     if doomed:
         return doomed
     planned = due(record, context.config.renew_at)
-    if planned is not None and now >= planned.at:
+    revoked = record.revocation(current.fingerprint) is not None
+    if planned is not None and now >= planned.at and not revoked:
         return f"renewal is due by the rule {planned.rule}"
     changed = _changed(record, current, context)
     return f"the configuration changed its {changed}" if changed else None
 
 
-def _doomed(record: CertificateRecord, current: Issuance) -> str | None:
+def _doomed(record: CertificateRecord, current: Issuance, now: datetime) -> str | None:
     """Return why the certificate in service cannot stay, whatever its dates."""
-    if current.key in record.compromised:
-        return "its key is compromised"
     revocation = record.revocation(current.fingerprint)
-    if revocation is not None:
-        return f"it is revoked, for {revocation.reason}"
-    return None
+    outside = revocation is not None and not revocation.ours
+    compromised = current.key in record.compromised
+    if compromised and (not outside or record.replacing is not None):
+        return "its key is compromised"
+    if revocation is None or status.stops(revocation):
+        return None
+    at = status.allowed_at(record, current)
+    return None if at and now < at else f"it is revoked, for {revocation.reason}"
 
 
 def _is_spoilt(record: CertificateRecord, context: Context) -> bool:
@@ -168,6 +175,7 @@ def _issue(
     phase = KeyMade(key=key.id) if made else KeyChosen(key=key.id)
     job = IssueJob(id=moment.token[:12], phase=phase, reason=reason, created=moment.now)
     job = resumed(job, record, context)
+    record = status.noted(record, moment)
     return replace(record, issue=job, wanted=context.wanted)
 
 
@@ -231,8 +239,14 @@ def _key_to_reuse(
 
 
 def _forget(record: CertificateRecord, moment: Moment) -> CertificateRecord:
-    """Forget the certificates that have ended, and with them their revocations."""
-    lasting = tuple(i for i in record.issued if i.not_after > moment.now)
+    """Forget the certificates that have ended, and with them their revocations.
+
+    The newest stays: that a CA has revoked it may be why there is no other.
+    """
+    newest = None if record.current is None else record.current.fingerprint
+    lasting = tuple(
+        i for i in record.issued if i.not_after > moment.now or i.fingerprint == newest
+    )
     if len(lasting) == len(record.issued):
         return record
     known = {issued.fingerprint for issued in lasting}

@@ -22,6 +22,7 @@ from agent.errors import AgentError
 from agent.pki.certid import certid
 from agent.pki.constraints import permits
 from agent.pki.names import provable
+from agent.pki.status import Sources, sources_of
 
 MAX_CHAIN: Final = 10
 MIN_RSA_BITS: Final = 2048
@@ -73,6 +74,7 @@ class CheckedChain(NamedTuple):
         anchor: SHA-256 of the anchor's DER, lower-case hexadecimal.
         certid: The leaf's name in renewal information (RFC 9773); empty without one.
         anchor_subject: Subject of that anchor (RFC 4514), for people.
+        sources: Where the status of the leaf can be had.
     """
 
     names: tuple[str, ...]
@@ -84,6 +86,7 @@ class CheckedChain(NamedTuple):
     anchor: str = ""
     certid: str = ""
     anchor_subject: str = ""
+    sources: Sources = Sources()
 
 
 def parse_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -184,6 +187,7 @@ def _check(
         anchor=fingerprint(anchor),
         certid=certid(leaf),
         anchor_subject=_shown(anchor.subject.rfc4514_string()),
+        sources=sources_of(leaf),
     )
 
 

@@ -10,6 +10,7 @@ from agent.jobs import revoke
 from agent.jobs.step import Performed
 from agent.ports import Keys
 from agent.procedures.signer import account_signer
+from agent.records.certificate import CertificateRecord
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
 from agent.records.revocation import IssuedRecord
@@ -45,6 +46,18 @@ class RevokeProcedure:
             payload["reason"] = effect.reason
         await self._client.post(url, payload, signer, "revokeCert")
         return Performed()
+
+    def signer(
+        self,
+        record: CertificateRecord,
+        issued: IssuedRecord,
+        effect: revoke.Revoke,
+        account: AccountRecord | None,
+    ) -> Signer:
+        """Return who signs: the account where it may and can, else the key."""
+        if effect.by_key or account is None:
+            return self.by_key(record.key(issued.key))
+        return self.by_account(account)
 
     def by_account(self, account: AccountRecord) -> Signer:
         """Return the account as signer."""

@@ -17,14 +17,30 @@ from agent.records.job import Alarm, Failure, Job
 from agent.records.keys import KeyRecord
 from agent.records.phases import AskDue, Deployment, IssuePhase, RetirePhase
 from agent.records.renewal import RenewalRecord
-from agent.records.revocation import IssuedRecord, ReplaceJob, Revocation, RevokeJob
+from agent.records.revocation import (
+    CheckJob,
+    IssuedRecord,
+    Replaced,
+    ReplaceJob,
+    Revocation,
+    RevokeJob,
+    StatusRecord,
+)
 from agent.records.trust import ListedRoots
 
 IssueJob = Job[IssuePhase]
 DeployJob = Job[Deployment]
 RetireJob = Job[RetirePhase]
 RenewalInfoJob = Job[AskDue]
-AnyJob = IssueJob | DeployJob | RetireJob | RevokeJob | ReplaceJob | RenewalInfoJob
+AnyJob = (
+    IssueJob
+    | DeployJob
+    | RetireJob
+    | RevokeJob
+    | ReplaceJob
+    | RenewalInfoJob
+    | CheckJob
+)
 
 
 class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -203,6 +219,9 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         replacing: The replacement of a compromised key.
         renewal_info: A question to the CA when the newest issuance should be renewed.
         renewal: What it answered.
+        checking: The job that asks for the status of the newest certificate.
+        status: What was heard of it last.
+        replaced: The last order for a certificate that its CA had revoked.
         alarms: By slug.
         held: An operator stopped it with `hold`.
         released: Highest publication an operator let through with `release`.
@@ -228,6 +247,9 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     replacing: ReplaceJob | None = None
     renewal_info: RenewalInfoJob | None = None
     renewal: RenewalRecord | None = None
+    checking: CheckJob | None = None
+    status: StatusRecord | None = None
+    replaced: Replaced | None = None
     alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)
     held: bool = False
     released: int = 0
@@ -292,8 +314,9 @@ class Slot(NamedTuple):
     """Where a job stands in its subject: its kind, and what it is about.
 
     Attributes:
-        kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `renewal-info`; for
-            accounts `register`, `roll`, `update`, `deactivate`, `retire`.
+        kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `status`,
+            `renewal-info`; for accounts `register`, `roll`, `update`, `deactivate`,
+            `retire`.
         name: Endpoint of a deployment, id of a key to retire, fingerprint of a
             certificate to revoke, else empty.
     """
@@ -314,4 +337,6 @@ def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
         found[Slot("replace")] = record.replacing
     if record.renewal_info is not None:
         found[Slot("renewal-info")] = record.renewal_info
+    if record.checking is not None:
+        found[Slot("status")] = record.checking
     return found

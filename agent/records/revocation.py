@@ -42,6 +42,8 @@ class IssuedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         account: Name of the account that ordered it.
         not_after: When it ends.
         leaf: The leaf, PEM.
+        ocsp: URLs of its OCSP responders.
+        crl: URLs of its CRLs.
         revocation: Set once it is revoked.
     """
 
@@ -53,7 +55,51 @@ class IssuedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     account: str
     not_after: datetime
     leaf: str
+    ocsp: tuple[str, ...] = ()
+    crl: tuple[str, ...] = ()
     revocation: Revocation | None = None
+
+
+class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was heard of the status of the newest certificate, and when it is asked for.
+
+    Attributes:
+        fingerprint: Which certificate.
+        next_at: When it is asked for again.
+        checked_at: When an answer last could be relied on; None for never.
+        source: `ocsp` or `crl`.
+        failing_since: Since when none could; None where the last one could.
+        failure: Why, in words.
+    """
+
+    fingerprint: str
+    next_at: datetime
+    checked_at: datetime | None = None
+    source: str = ""
+    failing_since: datetime | None = None
+    failure: str = ""
+
+
+class Replaced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That a certificate which its CA had revoked was ordered anew.
+
+    Attributes:
+        fingerprint: The revoked one.
+        at: When the order began.
+    """
+
+    fingerprint: str
+    at: datetime
+
+
+class StatusDue(Phase, frozen=True, kw_only=True, tag="due"):
+    """The status is asked for next.
+
+    Attributes:
+        nonce: For OCSP, drawn with the job; 32 characters.
+    """
+
+    nonce: str
 
 
 class RevocationAsked(Phase, frozen=True, kw_only=True, tag="asked"):
@@ -97,3 +143,4 @@ class Replacement(Phase, frozen=True, kw_only=True):
 
 RevokeJob = Job[RevocationAsked]
 ReplaceJob = Job[Replacement]
+CheckJob = Job[StatusDue]

@@ -16,7 +16,7 @@ from agent.records.phases import (
     Processing,
     Stage,
 )
-from agent.records.revocation import ReplaceStage, RevocationAsked
+from agent.records.revocation import ReplaceStage, RevocationAsked, StatusDue
 
 
 def _tags(*phases: type[Phase]) -> tuple[str, ...]:
@@ -29,6 +29,7 @@ PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "retire": _tags(Condemned, Destroyed),
     "revoke": _tags(RevocationAsked),
     "replace": tuple(ReplaceStage),
+    "status": _tags(StatusDue),
     "renewal-info": _tags(AskDue),
 }
 """The tags of the phases, by the kind of the job; a phase without tag has stages."""

@@ -10,6 +10,7 @@ from tests.ca.log import Entry, Log, PayloadKind
 from tests.ca.problems import Problem
 from tests.ca.renewal import Suggestion
 from tests.ca.server import TestCA
+from tests.ca.statements import Statements
 
 __all__ = [
     "Armed",
@@ -22,6 +23,7 @@ __all__ = [
     "PayloadKind",
     "Problem",
     "Profile",
+    "Statements",
     "Suggestion",
     "TestCA",
 ]

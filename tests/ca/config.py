@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
 from tests.ca.issuing import Profile
+from tests.ca.statements import Statements
 
 Address = tuple[str, int]
 Resolver = Mapping[str, Address] | Callable[[str], Address]
@@ -66,6 +67,8 @@ class Config:
         alternate_chains: How many other roots certify the issuing key.
         include_root: Whether chains end in their root.
         validity_dates: Whether newOrder may ask for notBefore and notAfter.
+        statements: Whether and how CRLs and OCSP responses are served; certificates
+            then say where.
         revocation_reasons: Reason codes that a subscriber may use.
         profiles: What is put into certificates by the profile of their order; empty
             does not know profiles.
@@ -107,6 +110,7 @@ class Config:
     alternate_chains: int = 0
     include_root: bool = False
     validity_dates: bool = False
+    statements: Statements | None = None
     revocation_reasons: frozenset[int] = frozenset({0, 1, 3, 4, 5, 9})
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     default_profile: str = ""

@@ -14,7 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    NameOID,
+)
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
@@ -47,6 +51,7 @@ class Profile:
         copied_extensions: Dotted OIDs taken over from the CSR, as they are.
         usages: Extended key usages.
         crl_url: Where the CRL distribution point shows, or None.
+        ocsp_url: Where the OCSP responder is, or None.
     """
 
     lifetime: timedelta = timedelta(days=90)
@@ -60,6 +65,7 @@ class Profile:
         ExtendedKeyUsageOID.CLIENT_AUTH,
     )
     crl_url: str | None = None
+    ocsp_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +227,13 @@ def _with_profile(
         point = x509.DistributionPoint(where, None, None, None)
         points = x509.CRLDistributionPoints([point])
         builder = builder.add_extension(points, critical=False)
+    if profile.ocsp_url:
+        where_to_ask = x509.AccessDescription(
+            AuthorityInformationAccessOID.OCSP,
+            x509.UniformResourceIdentifier(profile.ocsp_url),
+        )
+        access = x509.AuthorityInformationAccess([where_to_ask])
+        builder = builder.add_extension(access, critical=False)
     for extension in csr.extensions if csr else ():
         if extension.oid.dotted_string in profile.copied_extensions:
             builder = builder.add_extension(extension.value, extension.critical)

@@ -6,6 +6,7 @@ all of it ends: on leaving, no task and no socket is left.
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
@@ -20,11 +21,13 @@ from tests.ca.endpoints import Endpoints, Rooms
 from tests.ca.exchange import Answer, Delivery, Exchange, json_answer
 from tests.ca.faults import Faults
 from tests.ca.gate import peek
-from tests.ca.issuing import Authority, Issued
+from tests.ca.issuing import Authority, Issued, Profile
 from tests.ca.log import Entry, Log
 from tests.ca.orders import Challenge, Order
 from tests.ca.problems import ProblemError
 from tests.ca.renewal import Suggestion, name_of
+from tests.ca.statements import Statements
+from tests.ca.status import StatusServer
 from tests.ca.transport import make_transport
 from tests.ca.urls import Urls, route
 from tests.ca.validation import Proof
@@ -41,6 +44,7 @@ class TestCA:
         config: The switches.
         faults: The script of faults; may grow at any time.
         log: Every request since the start.
+        status: Its CRL and OCSP responder, where it has them.
         transport_root_pem: What clients have to trust for TLS.
     """
 
@@ -64,6 +68,12 @@ class TestCA:
             include_root=self.config.include_root,
         )
         self._rooms, self._endpoints = self._open()
+        self.status = StatusServer(
+            issuer=self._authority.intermediates[0],
+            certificates=lambda: self._rooms.certificates,
+            now=self.config.now,
+            statements=self.config.statements or Statements(),
+        )
 
     def _open(self) -> tuple[Rooms, Endpoints]:
         rooms = Rooms(self.config, self._urls, self._validators, self._authority)
@@ -83,6 +93,9 @@ class TestCA:
         await site.start()
         port = self._runner.addresses[0][1]
         self._urls.rebase(f"https://{self.config.host}:{port}")
+        if self.config.statements is not None:
+            await self.status.start()
+            self._rooms.certificates.named_in = self._with_status
         return self
 
     async def __aexit__(
@@ -97,8 +110,27 @@ class TestCA:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runner.cleanup()
+        await self.status.stop()
         if self._bugs and error is None:
             raise self._bugs[0]
+
+    def _with_status(self, profile: Profile) -> Profile:
+        """Let certificates say where their status can be had."""
+        base, statements = self.status.base, self.status.statements
+        return replace(
+            profile,
+            crl_url=f"{base}/crl" if statements.crl else None,
+            ocsp_url=f"{base}/ocsp" if statements.ocsp else None,
+        )
+
+    def revoke(self, serial: int, reason: int) -> None:
+        """Revoke a certificate as the CA's own operator does, whoever holds it."""
+        revocation = Revocation(at=self.config.now(), reason=reason)
+        self._rooms.certificates.revoked[serial] = revocation
+
+    def release(self, serial: int) -> None:
+        """Take back that a certificate is on hold."""
+        self._rooms.certificates.revoked.pop(serial)
 
     @property
     def directory_url(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -131,6 +131,12 @@ class Hands:
         """See nothing."""
         del server_name, within
         return Sighting(address=address, sight=Sight.UNREACHABLE, at=START)
+
+    async def fetch(self, url: str, body: bytes | None, allow: Sequence[str]) -> bytes:
+        """Fetch nothing."""
+        del body, allow
+        self.done.append(f"fetch {url}")
+        return b""
 
     @asynccontextmanager
     async def prepare(self, about: Presentation) -> AsyncIterator[dict[str, object]]:

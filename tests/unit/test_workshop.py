@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agent.config.authorities import Ca
+from agent.config.authorities import Ca, allowed_hosts
 from agent.config.endpoints import Endpoint, Reload
 from agent.config.model import Config
 from agent.files import FileError
@@ -28,7 +28,7 @@ from agent.records.phases import (
 )
 from agent.transport import HttpsTransport, Peer, TransportError
 from agent.trust.errors import UnknownError
-from agent.workshop import Tools, Workshop, allowed_hosts
+from agent.workshop import Tools, Workshop
 from tests.ca.transport import make_transport
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.subjects import account, config, context, deployed, table
@@ -66,6 +66,7 @@ class Shop:
                 solvers={"http-01": hands},
                 publisher=hands,
                 signaller=hands,
+                retriever=hands,
                 prober=hands,
                 preflight=hands,
                 clock=FakeClock(),
