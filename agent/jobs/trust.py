@@ -151,6 +151,17 @@ def fold(
     moment: Moment,
 ) -> TrustRecord:
     """Return the list after an effect."""
+    after = _folded(record, effect, outcome, table, moment)
+    return hurried(replace(after, hurry=False)) if record.hurry else after
+
+
+def _folded(
+    record: TrustRecord,
+    effect: Effect,
+    outcome: Outcome,
+    table: Trust,
+    moment: Moment,
+) -> TrustRecord:
     job = record.job
     if job is None:
         return record
@@ -210,10 +221,16 @@ def accept(record: TrustRecord) -> TrustRecord | None:
 
 
 def hurried(record: TrustRecord) -> TrustRecord:
-    """Return the list whose source is asked at once; quarantine is over as well."""
+    """Return the list whose source is asked at once; quarantine is over as well.
+
+    What is under way may have been asked before there was anything new: after it the
+    source is asked again.
+    """
     job = record.job
-    if job is None or job.running:
+    if job is None:
         return record
+    if job.running:
+        return replace(record, hurry=True)
     failure = job.failure
     patient = failure is not None and failure.retry_at is not None
     job = replace(job, crashes=0, crashed_in="")

@@ -105,6 +105,7 @@ class TrustRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         fetched_at: When a document was last taken, also one that changed nothing.
         fetch_at: When the source is asked next; None for at once.
         refused: The document that was offered last and not taken.
+        hurry: An operator asked for a fetch while the job was running.
         accepted: Digest of a document that an operator takes in spite of its reason.
         job: The job that keeps the list.
         alarms: By slug.
@@ -125,6 +126,7 @@ class TrustRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     fetched_at: datetime | None = None
     fetch_at: datetime | None = None
     refused: RefusedDocument | None = None
+    hurry: bool = False
     accepted: str = ""
     job: TrustJob | None = None
     alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)

@@ -124,14 +124,20 @@ class Stage:
         The daemon proves which certificate is served, and that is the same one before
         and after; that the old worker is gone shows that the roots are the new ones.
         """
-        (before,) = self.server.workers()
+        before = self._reloads()
         yield
         self.deployed(version)
-        self.daemon.wait(lambda _: self._has_one_worker_beside(before))
+        self.wait_for_reloads(before + 1)
 
-    def _has_one_worker_beside(self, before: int) -> bool:
-        workers = self.server.workers()
-        return len(workers) == 1 and before not in workers
+    def wait_for_reloads(self, number: int) -> None:
+        """Wait until so many old workers have ended, and the newest is alone."""
+        self.daemon.wait(
+            lambda _: self._reloads() >= number and len(self.server.workers()) == 1
+        )
+
+    def _reloads(self) -> int:
+        log = self.server.pidfile.with_name("error.log").read_text()
+        return log.count("exited with code 0")
 
     def deployed(self, version: int) -> Status:
         """Wait until a version of the list is deployed with the certificate."""
@@ -163,7 +169,7 @@ def verifying(home: Path, lists: ListServer) -> Iterator[Stage]:
             with nginx(home, Site(snippet=snippet, ports=(port,))) as server:
                 stage = Stage(place, daemon, lists, port, server)
                 stage.deployed(1)
-                daemon.wait(lambda _: len(server.workers()) == 1)
+                stage.wait_for_reloads(1)
                 yield stage
 
 

@@ -37,7 +37,7 @@ class Peer:
         """Make one connection with one request; return the status line."""
         address = ("127.0.0.1", self.port)
         with (
-            socket.create_connection(address, 10) as plain,
+            socket.create_connection(address, 30) as plain,
             self.context.wrap_socket(plain, server_hostname="web.example") as secured,
         ):
             secured.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

@@ -219,14 +219,31 @@ def test_a_job_that_crashed_too_often_waits_for_an_operator() -> None:
 
 
 def test_hurry_respects_what_the_source_asked_for() -> None:
-    """A Retry-After is not undercut by us; a job under way is left alone."""
+    """A Retry-After is not undercut by us."""
     record = fetched(begun(), root(1))
     asked = TransportError("busy", retry_at=NOW + 2 * HOUR)
     record = did(record, Fetch(), failed(asked))
     assert isinstance(next_step(hurried(record), NOW), Wait)
-    assert record.job is not None
-    running = replace(record, job=replace(record.job, running=True))
-    assert hurried(running) == running
+
+
+def test_a_fetch_that_is_asked_for_meanwhile_comes_after_what_is_under_way() -> None:
+    """Whatever runs: it may have been asked before there was anything new."""
+    record = did(begun(), Fetch(), Fetched(offer(root(1))))
+    effects: list[tuple[Effect, Outcome]] = [
+        (PublishRoots(1), Performed()),
+        (PruneRoots(), Performed()),
+        (Fetch(), Fetched(offer(root(1)))),
+        (Fetch(), failed(TransportError("no answer"))),
+    ]
+    for effect, outcome in effects:
+        assert record.job is not None
+        running = replace(record, job=replace(record.job, running=True))
+        asked = hurried(running)
+        assert asked.hurry
+        record = did(asked, effect, outcome)
+        assert not record.hurry
+        assert isinstance(next_step(record, NOW), Do)
+    assert next_step(record, NOW) == Do(Fetch())
 
 
 def test_a_list_without_a_job_has_nothing_to_do() -> None:
