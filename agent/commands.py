@@ -14,6 +14,8 @@ from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
 from agent.jobs.account_changes import begin_deactivation
 from agent.jobs.lifecycle import edited_account_jobs
+from agent.jobs.refusal import KIND as REFUSED
+from agent.jobs.refusal import accepted
 from agent.jobs.trust import accept, hurried
 from agent.keys.store import Keys
 from agent.manager import Manager
@@ -92,6 +94,7 @@ class Commands:
             "hold": lambda record: replace(record, held=True),
             "release": _release,
             "ack": self._acknowledge,
+            "accept": self._accept,
         }
         if verb not in edits:
             raise CommandError(f"{verb} is not possible in this version")
@@ -202,6 +205,11 @@ class Commands:
             raise CommandError(f"{record.name} is not deployed yet; see nfcertd status")
         return replace(record, endpoints=known)
 
+    def _accept(self, record: CertificateRecord) -> CertificateRecord:
+        """Publish on an operator's word what was refused because of its profile."""
+        context = self._manager.contexts()[record.name]
+        return accepted(record, context, self._clock.now())
+
     def _cell(self, name: str) -> Cell[CertificateRecord]:
         reason = self._cells.quarantined.get(f"certificate {name}")
         if reason is not None:
@@ -260,7 +268,8 @@ def _hurried(job: Job[P], /) -> Job[P]:
     """Return a job without its wait, unless the CA asked for patience."""
     # A poll keeps the CA's pace as well: there is nothing to hurry but the CA.
     failure = job.failure
-    asked = job.polls > 0 or (failure is not None and failure.retry_at is not None)
+    named = failure is not None and failure.kind != REFUSED and failure.retry_at
+    asked = job.polls > 0 or bool(named)
     return _pardoned(job if asked else replace(job, not_before=None))
 
 

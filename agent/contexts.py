@@ -62,6 +62,8 @@ class Contexts:
             authorities=listed if len(listed) > 1 else (),
             trust=self._trust(table),
             leaving=self._leaving(table, chosen.ca),
+            nf=self._config.nf.get(table.nf or ""),
+            table=self._config.ca[chosen.ca],
         )
 
     def accounts(self, name: str) -> tuple[str, ...]:

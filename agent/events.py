@@ -14,12 +14,14 @@ from agent.records.certificate import (
     AnyJob,
     CertificateRecord,
     EndpointRecord,
+    Issuance,
     Slot,
     jobs,
 )
 from agent.records.keys import KeyState
 from agent.records.others import AccountRecord, AnyAccountJob, account_jobs
 from agent.records.trust import TrustRecord
+from agent.sba.findings import errors
 
 _QUIET: Final = frozenset({"renewal-info"})
 """Kinds of jobs that come again and again: only what comes of them is told."""
@@ -50,6 +52,7 @@ def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Eve
     yield from _issuance(before, after)
     yield from _revocations(before, after)
     yield from _suggestion(before, after)
+    yield from _profile(before, after)
     yield from _jobs(before, after)
     yield from _endpoints(before, after)
     yield from _keys(before, after)
@@ -195,8 +198,7 @@ def _issuance(before: CertificateRecord, after: CertificateRecord) -> Iterator[E
     current = after.current
     if current is None or before.publication_count == after.publication_count:
         return
-    known = before.current
-    if known is not None and known.fingerprint == current.fingerprint:
+    if _is_republished(before, current):
         text = f"certificate {current.serial} published again, its files have changed"
         yield Event(subject=after.name, kind="certificate.republished", text=text)
         return
@@ -260,6 +262,45 @@ def _suggestion(before: CertificateRecord, after: CertificateRecord) -> Iterator
     fields = {"explanation": told.explanation} if told.explanation else {}
     yield Event(
         subject=after.name, kind="renewal-info.window", text=text, fields=fields
+    )
+
+
+def _profile(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event]:
+    """Yield what the profile says of an issuance that is new, refused or accepted."""
+    known, now = before.refused, after.refused
+    if now is not None and now != known:
+        fields = _finding_fields(now.issuance)
+        text = f"certificate {now.issuance.serial} is refused, it breaks its profile"
+        yield _warning(after.name, "certificate.refused", text, fields)
+    current = after.current
+    if current is None or before.publication_count == after.publication_count:
+        return
+    fields = _finding_fields(current)
+    if known is not None and known.issuance.fingerprint == current.fingerprint:
+        by = "an operator" if errors(current.findings) else "the configuration"
+        text = f"certificate {current.serial} is accepted after all by {by}"
+        yield _warning(after.name, "certificate.accepted", text, fields)
+    elif current.findings and not _is_republished(before, current):
+        text = f"certificate {current.serial} breaks its profile, and is used"
+        yield _warning(after.name, "certificate.profile", text, fields)
+
+
+def _is_republished(before: CertificateRecord, current: Issuance) -> bool:
+    known = before.current
+    return known is not None and known.fingerprint == current.fingerprint
+
+
+def _finding_fields(issuance: Issuance) -> dict[str, str]:
+    return {
+        "serial": issuance.serial,
+        "fingerprint": issuance.fingerprint,
+        "rules": ", ".join(f.rule for f in issuance.findings),
+    }
+
+
+def _warning(name: str, kind: str, text: str, fields: Mapping[str, str]) -> Event:
+    return Event(
+        subject=name, kind=kind, text=text, fields=fields, severity=logging.WARNING
     )
 
 

@@ -1,4 +1,4 @@
-"""Gauges for Prometheus, and those of CAs and accounts; `agent.metrics` renders them.
+"""Gauges for Prometheus, of CAs, accounts and profiles; `agent.metrics` renders them.
 
 Importing it loads prometheus_client.
 """
@@ -9,7 +9,8 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from agent.shapes import AccountView, CaView
+from agent.sba.findings import Level
+from agent.shapes import AccountView, CaView, CertificateView
 
 Rows = Iterable[tuple[tuple[str, ...], float | bool | datetime | None]]
 """Label values and a value each; None leaves the series out."""
@@ -76,3 +77,19 @@ def accounts(shown: tuple[AccountView, ...]) -> Iterator[Metric]:
             failures[key] = max(failures.get(key, 0), job.failures)
     name, text = "nfcertd_account_job_failures", "Failed attempts in a row."
     yield gauge(name, text, (*labels, "job"), failures.items())
+
+
+def profiles(shown: tuple[CertificateView, ...]) -> Metric:
+    """Return how far certificates differ from their profile."""
+    return gauge(
+        "nfcertd_certificate_profile_findings",
+        "Rules of its profile that the newest certificate, used or refused, breaks.",
+        ("certificate", "level"),
+        [row for one in shown for row in _findings(one)],
+    )
+
+
+def _findings(one: CertificateView) -> Rows:
+    found = one.findings if one.refused is None else one.refused.findings
+    for level in (Level.ERROR, Level.WARN):
+        yield (one.name, level.value), sum(f.level is level for f in found)

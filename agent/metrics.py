@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 
 from agent.counters import Counters
-from agent.gauges import accounts, cas, clocks, gauge
+from agent.gauges import accounts, cas, clocks, gauge, profiles
 from agent.records.job import Severity
 from agent.records.tags import PHASES
 from agent.shapes import (
@@ -224,6 +224,10 @@ _ABOUT_CERTIFICATES: Final[
         "Whether it is ordered from another CA than the first of its list.",
         lambda one: bool(one.stand_in),
     ),
+    "nfcertd_certificate_refused": (
+        "Whether a certificate that breaks its profile waits for an operator.",
+        lambda one: one.refused is not None,
+    ),
     "nfcertd_certificate_held": (
         "Whether an operator holds it.",
         lambda one: one.held,
@@ -258,6 +262,7 @@ def _certificates(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
         states.add_metric([one.name], {s.value: s is one.state for s in State})
     yield orders
     yield states
+    yield profiles(shown)
 
 
 _ABOUT_LISTS: Final[

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from agent.records.job import Failure, Severity
+from agent.sba.findings import Finding
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +89,16 @@ class SuggestionView(View, frozen=True, kw_only=True):
     ask_at: datetime | None
 
 
+class RefusedView(View, frozen=True, kw_only=True):
+    """An issuance that breaks its profile and waits for an operator's word."""
+
+    serial: str
+    fingerprint: str
+    not_after: datetime
+    at: datetime
+    findings: tuple[Finding, ...]
+
+
 class CertificateView(View, frozen=True, kw_only=True):
     """A certificate as a person wants to see it.
 
@@ -120,6 +131,8 @@ class CertificateView(View, frozen=True, kw_only=True):
     revoked: str = ""
     status_checked_at: datetime | None = None
     status_failure: str = ""
+    findings: tuple[Finding, ...] = ()
+    refused: RefusedView | None = None
 
 
 class LimitView(View, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from agent.records.certificate import (
     AnyJob,
     CertificateRecord,
     EndpointRecord,
+    Refused,
     Slot,
     jobs,
 )
@@ -41,6 +42,7 @@ from agent.shapes import (
     KeyView,
     LimitView,
     PlanView,
+    RefusedView,
     State,
     SuggestionView,
 )
@@ -77,8 +79,7 @@ def certificate_view(
 ) -> CertificateView:
     """Return one certificate."""
     current = record.current
-    configured = None if context is None else context.config.renew_at
-    due = due_of(record, configured)
+    due = due_of(record, context.config.renew_at if context else None)
     newest = record.publications[-1].number if record.publications else 0
     endpoints = _endpoints(record, context, newest)
     deployed = bool(newest) and all(e.deployed for e in endpoints)
@@ -86,7 +87,7 @@ def certificate_view(
     status = record.status
     return CertificateView(
         name=record.name,
-        names=context.config.names if context else (current.names if current else ()),
+        names=context.names if context else (current.names if current else ()),
         ca=context.ca if context else (current.ca if current else ""),
         stand_in=record.choice.reason if record.choice else "",
         state=_state(record, context, now, deployed=deployed),
@@ -111,6 +112,21 @@ def certificate_view(
         revoked="" if revocation is None else revocation.reason,
         status_checked_at=None if status is None else status.checked_at,
         status_failure="" if status is None else status.failure,
+        findings=current.findings if current else (),
+        refused=_refused(record.refused),
+    )
+
+
+def _refused(known: Refused | None) -> RefusedView | None:
+    if known is None:
+        return None
+    issuance = known.issuance
+    return RefusedView(
+        serial=issuance.serial,
+        fingerprint=issuance.fingerprint,
+        not_after=issuance.not_after,
+        at=known.at,
+        findings=issuance.findings,
     )
 
 

@@ -4,11 +4,9 @@ It knows which CA a certificate belongs to and which procedure performs which ef
 It does not know when anything is done.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography import x509
 
@@ -20,7 +18,6 @@ from agent.config.endpoints import Endpoint
 from agent.config.model import Config
 from agent.config.trust import Trust, list_of
 from agent.errors import AgentError
-from agent.files import read_bounded
 from agent.jobs import (
     account,
     certificate,
@@ -37,6 +34,7 @@ from agent.jobs.references import kept
 from agent.jobs.revoking import account_of
 from agent.jobs.status import AskStatus, Heard
 from agent.jobs.step import Performed
+from agent.pemfiles import read_anchors, read_roots
 from agent.pki.chain import parse_anchors
 from agent.ports import (
     Keys,
@@ -238,9 +236,10 @@ class Workshop:
         if job is None or account is None:
             raise LookupError(record.name)
         ordering = Ordering(
-            identifiers=context.identifiers,
+            wish=context.wish,
             challenge=context.config.challenge,
             anchors=lambda: self._anchors(bench.table),
+            issuers=lambda: self._issuers(bench.table),
             account=account,
             key=record.key(job.phase.key),
             preferred=context.config.chain or "",
@@ -320,7 +319,7 @@ class Workshop:
         elif bench is not None:
             return bench
         else:
-            roots = await _read_roots(table)
+            roots = await read_roots(table)
         if self._config.ca.get(name) != table:
             bench = self._equip(name, table, roots)
             self._replaced.append(bench)
@@ -375,16 +374,11 @@ class Workshop:
             return parse_anchors(self._followed(followed).encode("ascii"))
         if path == "system":
             path = "/etc/ssl/certs/ca-certificates.crt"
-        return parse_anchors(await asyncio.to_thread(read_bounded, Path(path)))
+        return await read_anchors(path)
 
-
-async def _read_roots(table: Ca) -> str | None:
-    """Return the anchors for a CA's TLS; None for the system's store."""
-    if table.roots == "system":
-        return None
-    data = await asyncio.to_thread(read_bounded, Path(table.roots))
-    # Around the certificates stand names, not always in ASCII.
-    return data.decode("ascii", "ignore")
+    async def _issuers(self, table: Ca) -> tuple[x509.Certificate, ...]:
+        """Read who must have signed what a CA issues; none where anybody may."""
+        return () if table.issuers is None else await read_anchors(table.issuers)
 
 
 def _about(record: CertificateRecord, context: Context, job: IssueJob) -> About:

@@ -15,6 +15,8 @@ DNS: Final = "dns"
 IP: Final = "ip"
 NF_INSTANCE_ID: Final = "NfInstanceId"
 """A network function by its UUID (TS 33.310 annex J)."""
+URN: Final = "urn:uuid:"
+"""How a name begins that is the UUID of a network function (TS 29.571 5.3.2)."""
 WILDCARD: Final = "*."
 """How a name begins that stands for all names one label below (RFC 8555 7.1.3)."""
 
@@ -35,13 +37,21 @@ class Identifier(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether it stands for all names below one."""
         return self.type == DNS and self.value.startswith(WILDCARD)
 
+    @property
+    def name(self) -> str:
+        """Return the name that stands for it; `identifier` gives it back."""
+        return f"{URN}{self.value}" if self.type == NF_INSTANCE_ID else self.value
+
 
 def identifier(name: str) -> Identifier:
-    """Return what a configured name stands for: an address, or else a dns name.
+    """Return what a name stands for: an NF, an address, or else a dns name.
 
     >>> identifier("2001:DB8:0::1")
     Identifier(type='ip', value='2001:db8::1')
     """
+    if name.lower().startswith(URN):
+        value = name[len(URN) :]
+        return canonical(Identifier(type=NF_INSTANCE_ID, value=value))
     address = ip_text(name)
     if address is None:
         return canonical(Identifier(type=DNS, value=name))

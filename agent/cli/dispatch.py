@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "ack": "accept a deployment that could not be proven over the wire",
     "revoke": "have a certificate revoked by its ca",
     "replace": "replace a certificate whose key is compromised",
+    "accept": "deploy a certificate that was refused for its profile",
     "reload": "read the configuration again",
     "check": "check a configuration without touching anything",
     "schema": "print the JSON schema of the configuration",

@@ -11,6 +11,7 @@ from agent.cli.shapes import (
     CaShape,
     CertificateShape,
     EndpointShape,
+    FindingShape,
     JobShape,
     KeyShape,
     KeysShape,
@@ -93,10 +94,17 @@ def _certificates(view: StatusShape, screen: Screen) -> list[str]:
         lines += _explained(one, screen)
         for endpoint in one.endpoints:
             lines += _endpoint(endpoint, one, view.now, screen)
+        for finding in one.findings:
+            lines += _finding(finding, screen)
         for job in one.jobs:
             lines += _failed(job, view.now, screen)
             lines += _replacement(job, screen)
     return lines
+
+
+def _finding(finding: FindingShape, screen: Screen) -> list[str]:
+    text = f"breaks its profile: {finding.rule}: {finding.text} ({finding.level})"
+    return [screen.paint(line, "busy") for line in screen.paragraph(text, "  ", "    ")]
 
 
 def _certificate(one: CertificateShape, now: datetime) -> list[Cell]:

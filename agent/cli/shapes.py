@@ -65,6 +65,14 @@ class SuggestionShape(Shape, frozen=True, kw_only=True):
     explanation: str = ""
 
 
+class FindingShape(Shape, frozen=True, kw_only=True):
+    """A rule of its profile that a certificate breaks."""
+
+    rule: str = ""
+    level: str = ""
+    text: str = ""
+
+
 class CertificateShape(Shape, frozen=True, kw_only=True):
     """A certificate."""
 
@@ -80,6 +88,7 @@ class CertificateShape(Shape, frozen=True, kw_only=True):
     endpoints: tuple[EndpointShape, ...] = ()
     jobs: tuple[JobShape, ...] = ()
     plan: PlanShape = PlanShape()
+    findings: tuple[FindingShape, ...] = ()
 
 
 class AccountShape(Shape, frozen=True, kw_only=True):

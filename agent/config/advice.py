@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from agent.config.endpoints import Endpoint
 from agent.config.lookup import cas_of, trusted_by_peers
 from agent.config.model import Certificate, Config
+from agent.config.nf_advice import nf_advice
 
 
 def advice(config: Config) -> list[str]:
     """Return one clause for everything that is allowed and not recommended."""
-    return [*_tokens(config), *_certificates(config)]
+    return [*_tokens(config), *_certificates(config), *nf_advice(config)]
 
 
 def _tokens(config: Config) -> Iterator[str]:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from agent.config.nf import Csr, IdentifierType, Level
 from agent.config.section import Section
 from agent.config.tokens import AccountKey
 from agent.config.units import Duration, Name, SecretReference
@@ -42,6 +43,12 @@ class Ca(Section, frozen=True, kw_only=True):
         concurrency: Certificates that are ordered from it at the same time.
         requests_per_second: Bound on the requests to it; as many may go at once.
         orders_per_hour: Bound on the orders, one in 20 of them at once; None for none.
+        identifiers: Types of identifiers that are ordered for an NF.
+        csr: What it takes in requests for certificates of NFs.
+        issuers: PEM file of the certificates that must have signed what it issues
+            directly; None where any issuer below the roots may.
+        lint: Level of each rule of the profile, by its id; `default` for all others.
+        on_lint_error: What becomes of a certificate that is refused for its profile.
     """
 
     directory: Annotated[str, msgspec.Meta(pattern="^https://")]
@@ -57,6 +64,13 @@ class Ca(Section, frozen=True, kw_only=True):
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8
     requests_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 20.0
     orders_per_hour: Annotated[int, msgspec.Meta(ge=1, le=100000)] | None = None
+    identifiers: Annotated[
+        tuple[IdentifierType, ...], msgspec.Meta(min_length=1, max_length=2)
+    ] = ("NfInstanceId", "dns")
+    csr: Csr = Csr()
+    issuers: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    lint: dict[str, Level] = msgspec.field(default_factory=dict)
+    on_lint_error: Literal["keep", "revoke"] = "keep"
 
 
 class Eab(Section, frozen=True, kw_only=True):

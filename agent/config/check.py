@@ -11,6 +11,7 @@ from agent.config.list_rules import list_problems
 from agent.config.lookup import accounts_at, cas_of, named_accounts, server_name
 from agent.config.model import Certificate, Config
 from agent.config.names import name_problems
+from agent.config.nf_rules import nf_problems
 from agent.config.rules import (
     bounded,
     is_address,
@@ -48,6 +49,7 @@ def _problems(config: Config) -> Iterator[str]:
     for name, certificate in config.certificate.items():
         yield from _certificate(config, f"certificate.{name}", certificate)
     yield from _adopted_twice(config)
+    yield from nf_problems(config)
 
 
 def _agent(config: Config) -> Iterator[str]:
@@ -198,6 +200,7 @@ def _server_names(path: str, certificate: Certificate) -> Iterator[str]:
         return
     for index, endpoint in enumerate(certificate.endpoint):
         verify = endpoint.verify
-        if verify and not verify.server_name and server_name(certificate) is None:
+        nameless = certificate.names and server_name(certificate) is None
+        if verify and not verify.server_name and nameless:
             where = f"{path}.endpoint[{index}].verify.server_name"
             yield f"{where}: name one, the certificate has only wildcards"

@@ -11,12 +11,14 @@ import msgspec
 from agent.config.authorities import Account, Ca
 from agent.config.challenges import Challenge, Dns, DnsPersist, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
+from agent.config.nf import IdentifierType, Nf, Subject
 from agent.config.orders import Profile, ProfileName
 from agent.config.section import Section
 from agent.config.tokens import Key, Token
 from agent.config.trail import Audit
 from agent.config.trust import Trust
 from agent.config.units import Duration, Name
+from agent.sba.purposes import KeyUsage, Purpose
 
 
 class Agent(Section, frozen=True, kw_only=True):
@@ -58,7 +60,18 @@ class Certificate(Section, frozen=True, kw_only=True):
 
     Attributes:
         names: DNS names in A-labels and IP addresses, the identifiers of the order and
-            the SANs of the CSR; with dns-01 also wildcards, `*.example.org`.
+            the SANs of the CSR; with dns-01 also wildcards, `*.example.org`. Default:
+            those of its NF, where it serves.
+        nf: Name of an `[nf.NAME]` that it is a certificate of.
+        purpose: What it is for; `tls` where it names an NF.
+        identifiers: Types of identifiers that are ordered; default those of its CA.
+        subject: Its subject; default that of its NF.
+        san: All its alternative names: DNS names, addresses, URIs; default its names
+            and the URI of its NF.
+        key_usage: Bits of its keyUsage; default those of its purpose.
+        extended_key_usage: Its extended key usages, by name or dotted; default those of
+            its purpose.
+        nf_types: Its NF types; default those of its NF.
         ca: Name of a `[ca.NAME]`, or a list: the first one, then those that stand in
             for it.
         account: Name of an `[account.NAME]`; default the CA's only account.
@@ -79,9 +92,26 @@ class Certificate(Section, frozen=True, kw_only=True):
         readers: POSIX ACL entries, such as `user:haproxy`, that may read them as well.
     """
 
-    names: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
     ca: Name | Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
     key: Key
+    names: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
+    nf: Name | None = None
+    purpose: Purpose | None = None
+    identifiers: (
+        Annotated[tuple[IdentifierType, ...], msgspec.Meta(min_length=1, max_length=2)]
+        | None
+    ) = None
+    subject: Subject | None = None
+    san: (
+        Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)] | None
+    ) = None
+    key_usage: Annotated[tuple[KeyUsage, ...], msgspec.Meta(min_length=1)] | None = None
+    extended_key_usage: (
+        Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)] | None
+    ) = None
+    nf_types: (
+        Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)] | None
+    ) = None
     account: Name | None = None
     accounts: tuple[Name, ...] = ()
     challenge: Challenge = "http-01"
@@ -122,4 +152,5 @@ class Config(Section, frozen=True, kw_only=True):
     ca: dict[Name, Ca] = msgspec.field(default_factory=dict)
     account: dict[Name, Account] = msgspec.field(default_factory=dict)
     trust: dict[Name, Trust] = msgspec.field(default_factory=dict)
+    nf: dict[Name, Nf] = msgspec.field(default_factory=dict)
     certificate: dict[Name, Certificate] = msgspec.field(default_factory=dict)

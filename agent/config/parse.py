@@ -13,11 +13,13 @@ from agent.config.authorities import Account, Ca
 from agent.config.check import problems
 from agent.config.errors import ConfigError
 from agent.config.model import Certificate, Config
+from agent.config.nf import Nf
 from agent.config.section import Section
 from agent.config.tokens import Token
 from agent.config.trust import Trust
 from agent.config.units import NAME_PATTERN
 from agent.config.unknown import unknown_keys
+from agent.config.wish import with_names
 
 # Collecting what msgspec 0.22 says of types while the interpreter is taken down ends in
 # a segmentation fault with CPython 3.11.2; what is frozen is not collected.
@@ -29,6 +31,7 @@ TABLES: Final[Mapping[str, type[Section]]] = {
     "ca": Ca,
     "account": Account,
     "trust": Trust,
+    "nf": Nf,
     "certificate": Certificate,
 }
 
@@ -63,7 +66,7 @@ def parse(sources: Sequence[Source]) -> Config:
     wrong = list(_wrong_values(tree))
     if wrong:
         raise ConfigError(wrong)
-    config = msgspec.convert(tree, type=Config)
+    config = with_names(msgspec.convert(tree, type=Config))
     found = problems(config)
     if found:
         raise ConfigError(found)

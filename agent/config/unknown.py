@@ -8,11 +8,8 @@ import msgspec
 
 RESERVED: Final = frozenset(
     {
-        "nf",
         "probe",
         "hook",
-        "certificate.*.nf",
-        "certificate.*.purpose",
         "certificate.*.star",
         "certificate.*.renew",
     }

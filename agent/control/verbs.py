@@ -47,6 +47,7 @@ VERBS: Final[Mapping[str, VerbClass]] = {
     "trust-fetch": VerbClass.OPERATE,
     "trust-accept": VerbClass.OPERATE,
     "account-roll": VerbClass.OPERATE,
+    "accept": VerbClass.OPERATE,
     "revoke": VerbClass.DESTROY,
     "replace": VerbClass.DESTROY,
     "decommission": VerbClass.DESTROY,

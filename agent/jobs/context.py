@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agent.acme.identifiers import Identifier, identifiers
-from agent.config.authorities import Account
+from agent.acme.identifiers import Identifier, identifiers, same
+from agent.config.authorities import Account, Ca
 from agent.config.endpoints import Endpoint
 from agent.config.model import Certificate
+from agent.config.nf import Nf
 from agent.config.units import duration
-from agent.records.certificate import Choice, Wanted
+from agent.config.wish import Wish, wish_of
+from agent.records.certificate import Choice, Issuance, Wanted
 from agent.records.others import AccountRecord
 from agent.records.trust import ListedRoots
 from agent.renewal.breaker import UNKNOWN, Standing
@@ -51,6 +53,8 @@ class Context:
         trust: What its lists of trusted roots trust now; a list without a version is
             not among them.
         leaving: Roots that its lists, or those of its CA, let go; since when.
+        nf: The network function that it names.
+        table: The table of its CA; None for one without a policy of its own.
     """
 
     config: Certificate
@@ -64,6 +68,8 @@ class Context:
     authorities: tuple[Authority, ...] = ()
     trust: tuple[ListedRoots, ...] = ()
     leaving: Mapping[str, datetime] = field(default_factory=dict)
+    nf: Nf | None = None
+    table: Ca | None = None
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -73,7 +79,28 @@ class Context:
     @property
     def identifiers(self) -> tuple[Identifier, ...]:
         """Return what is ordered, in canonical form."""
-        return identifiers(self.config.names)
+        return self.wish.identifiers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of what is ordered, as records have them."""
+        return tuple(i.name for i in self.identifiers)
+
+    @property
+    def wish(self) -> Wish:
+        """Return what the certificate is to be."""
+        return wish_of(self.config, self.nf, self.table)
+
+    def is_about(self, issuance: Issuance) -> bool:
+        """Tell whether a certificate says what is wanted.
+
+        One of an NF says that by its profile, because CAs differ in what is ordered.
+        """
+        if issuance.content != self.wish.profile.digest:
+            return False
+        return self.nf is not None or same(
+            identifiers(issuance.names), self.identifiers
+        )
 
     @property
     def grace(self) -> timedelta:
@@ -92,7 +119,8 @@ class Context:
         """Return what an issue job that begins now is begun for."""
         wish = self.config.wished_profile
         return Wanted(
-            names=self.config.names,
+            names=self.names,
+            content=self.wish.profile.digest,
             ca=self.ca,
             directory=self.directory,
             account="" if self.account is None else self.account.name,

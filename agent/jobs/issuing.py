@@ -14,14 +14,13 @@ from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue import steps
 from agent.jobs.issue.fold import fold as fold_job
+from agent.jobs.refusal import published, refused
 from agent.jobs.step import Do, Failed, Moment, Wait
-from agent.jobs.trusting import trust_of
 from agent.pki.status import Sources
 from agent.records.certificate import (
     CertificateRecord,
     Issuance,
     IssueJob,
-    Publication,
     Wanted,
 )
 from agent.records.job import Disposition
@@ -29,6 +28,7 @@ from agent.records.keys import KeyState
 from agent.records.revocation import IssuedRecord
 from agent.renewal.backoff import AWAITED
 from agent.renewal.plan import usual_pause
+from agent.sba.findings import errors
 
 REFUSABLE: Final = {
     "acme.replaces-refused": "replaces",
@@ -178,27 +178,13 @@ def _issued(
     context: Context,
     moment: Moment,
 ) -> CertificateRecord:
-    """Turn a checked chain into an issuance, its publication and its deployments."""
+    """Turn a checked chain into an issuance: published, or refused and kept."""
     issuance = _issuance(record, job, downloaded, context, moment)
-    number = record.publication_count + 1
-    publication = Publication(
-        number=number,
-        issuance=issuance,
-        key=record.key(issuance.key),
-        look=context.look,
-        trust=trust_of(record, context),
-    )
-    return replace(
-        record,
-        issued=(*record.issued, _remembered(issuance, downloaded.chain.sources)),
-        issue=None,
-        wanted=None,
-        renew_asked=None,
-        parked={},
-        renewal=None,
-        publications=(*record.publications, publication),
-        publication_count=number,
-    )
+    remembered = _remembered(issuance, downloaded.chain.sources)
+    record = replace(record, issued=(*record.issued, remembered))
+    if errors(issuance.findings):
+        return refused(record, job, issuance, context, moment)
+    return published(record, issuance, context)
 
 
 def _remembered(issuance: Issuance, sources: Sources) -> IssuedRecord:
@@ -249,6 +235,8 @@ def _issuance(
         must_staple=wanted.must_staple,
         anchor_subject=chain.anchor_subject,
         hasty=_hasty(record, moment.now),
+        content=wanted.content,
+        findings=downloaded.findings,
     )
 
 

@@ -18,6 +18,7 @@ from agent.jobs.authority import changes, resumed
 from agent.jobs.choosing import adopted_id, choose_key, key_fits
 from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
+from agent.jobs.refusal import reconsidered
 from agent.jobs.renewal_info import reconcile_renewal_info
 from agent.jobs.retire import begin as begin_retirement
 from agent.jobs.step import Moment
@@ -44,6 +45,7 @@ def reconcile(
     record: CertificateRecord, context: Context, moment: Moment
 ) -> CertificateRecord:
     """Return the record with the jobs that should exist now."""
+    record = reconsidered(record, context, moment.now)
     record = _issue(record, context, moment)
     record = _publish(record, context)
     record = _deploy(record, context, moment)
@@ -118,8 +120,8 @@ def _changed(
     record: CertificateRecord, current: Issuance, context: Context
 ) -> str | None:
     config = context.config
-    if not same(identifiers(current.names), context.identifiers):
-        return "names"
+    if not context.is_about(current):
+        return "names or its profile" if context.nf else "names"
     if current.directory != context.directory:
         return "ca"
     if not key_fits(record.publications[-1].key, config.key):
@@ -193,6 +195,7 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
     now = context.wanted
     same_account = not now.account or wanted.account in {"", now.account}
     same_names = same(identifiers(wanted.names), context.identifiers)
+    same_names = same_names and wanted.content == now.content
     same_challenge = wanted.challenge in {"", now.challenge}
     unchanged = (
         same_names

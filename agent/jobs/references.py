@@ -50,6 +50,8 @@ def needed_keys(
     job = record.replacing
     if job is not None and job.phase.stage is not ReplaceStage.DESTROYING:
         keys |= set(job.phase.keys)
+    if record.refused is not None:
+        keys.add(record.refused.issuance.key)
     return frozenset(keys)
 
 

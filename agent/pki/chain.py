@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID
 
-from agent.acme.identifiers import Identifier, same
+from agent.acme.identifiers import NF_INSTANCE_ID, Identifier, canonical
 from agent.errors import AgentError
 from agent.pki.certid import certid
 from agent.pki.constraints import permits
-from agent.pki.names import provable
+from agent.pki.names import NOTHING, Beside, provable
 from agent.pki.status import Sources, sources_of
 
 MAX_CHAIN: Final = 10
@@ -65,7 +65,7 @@ class CheckedChain(NamedTuple):
     """A chain that has passed every check.
 
     Attributes:
-        names: The values of the identifiers that were ordered, and that the leaf has.
+        names: The names that were ordered, and that the leaf has.
         pem: Leaf first, then intermediates, without the anchor; PEM text.
         fingerprint: SHA-256 of the leaf's DER, lower-case hexadecimal.
         serial: The leaf's serial number, lower-case hexadecimal.
@@ -138,7 +138,7 @@ def check_chain(
     identifiers: Sequence[Identifier],
     anchors: Sequence[x509.Certificate],
     now: datetime,
-    must_staple: bool = False,
+    beside: Beside = NOTHING,
 ) -> CheckedChain:
     """Hold a downloaded chain against the order and return what is published.
 
@@ -148,28 +148,27 @@ def check_chain(
         identifiers: What was ordered.
         anchors: The configured trust anchors.
         now: When the check is made.
-        must_staple: Whether the leaf was asked to demand stapling (RFC 7633).
+        beside: What else the leaf was asked to say, and may say.
 
     Raises:
         ChainError: The first check that failed, in words.
     """
     try:
         certificates = parse_chain(pem)
-        _check_staple(certificates[0], must_staple=must_staple)
-        return _check(certificates, public, identifiers, anchors, now)
+        _check_leaf(certificates[0], public, identifiers, beside.allowed)
+        _check_staple(certificates[0], must_staple=beside.must_staple)
+        return _check(certificates, identifiers, anchors, now)
     except _UNREADABLE as error:
         raise ChainError("the chain holds a certificate that cannot be read") from error
 
 
 def _check(
     certificates: Sequence[x509.Certificate],
-    public: bytes,
     identifiers: Sequence[Identifier],
     anchors: Sequence[x509.Certificate],
     now: datetime,
 ) -> CheckedChain:
     leaf = certificates[0]
-    _check_leaf(leaf, public, identifiers)
     path, anchor = _build_path(certificates, anchors, now)
     for below, issuer in enumerate((*path[1:], anchor), start=1):
         # "non-self-issued intermediate certificates" count (RFC 5280 4.2.1.9)
@@ -178,7 +177,7 @@ def _check(
     for certificate in (*path, anchor):
         _check_common(certificate, now, is_anchor=certificate == anchor)
     return CheckedChain(
-        names=tuple(i.value for i in identifiers),
+        names=tuple(i.name for i in identifiers),
         pem="".join(c.public_bytes(Encoding.PEM).decode("ascii") for c in path),
         fingerprint=fingerprint(leaf),
         serial=f"{leaf.serial_number:x}",
@@ -197,7 +196,10 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def _check_leaf(
-    leaf: x509.Certificate, public: bytes, identifiers: Sequence[Identifier]
+    leaf: x509.Certificate,
+    public: bytes,
+    identifiers: Sequence[Identifier],
+    allowed: Sequence[Identifier],
 ) -> None:
     spki = leaf.public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
@@ -209,7 +211,12 @@ def _check_leaf(
         served = provable(sans.value)
     except x509.ExtensionNotFound:
         served = ()
-    if not same(served, identifiers):
+    wanted = {canonical(i) for i in identifiers}
+    free = wanted | {canonical(i) for i in allowed}
+    if not any(i.type == NF_INSTANCE_ID for i in free):
+        # Where no NF is meant, URIs are the CA's own affair.
+        served = tuple(i for i in served if i.type != NF_INSTANCE_ID)
+    if not wanted <= set(served) <= free:
         raise ChainError(
             f"the certificate names {_listed(served) or 'nothing'} "
             f"instead of {_listed(identifiers)}"
@@ -237,7 +244,7 @@ def _check_staple(leaf: x509.Certificate, *, must_staple: bool) -> None:
 
 
 def _listed(identifiers: Sequence[Identifier]) -> str:
-    return _shown(", ".join(sorted(i.value for i in identifiers)))
+    return _shown(", ".join(sorted(i.name for i in identifiers)))
 
 
 Path = tuple[list[x509.Certificate], x509.Certificate]

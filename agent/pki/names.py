@@ -2,11 +2,26 @@
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 
-from agent.acme.identifiers import DNS, IP, Identifier, canonical
+from agent.acme.identifiers import DNS, IP, NF_INSTANCE_ID, URN, Identifier, canonical
+
+
+class Beside(NamedTuple):
+    """What a leaf says beside the identifiers that were ordered.
+
+    Attributes:
+        allowed: What it may name.
+        must_staple: Whether it was asked to demand stapling (RFC 7633).
+    """
+
+    allowed: Sequence[Identifier] = ()
+    must_staple: bool = False
+
+
+NOTHING: Final = Beside()
 
 
 def general_names(identifiers: Sequence[Identifier]) -> list[x509.GeneralName]:
@@ -33,8 +48,14 @@ def _identifier(name: x509.GeneralName) -> Identifier | None:
             return Identifier(type=DNS, value=name.value)
         case x509.IPAddress():
             return Identifier(type=IP, value=str(name.value))
+        case x509.UniformResourceIdentifier() if name.value.lower().startswith(URN):
+            return Identifier(type=NF_INSTANCE_ID, value=name.value[len(URN) :])
         case _:
             return None
+
+
+def _nf_instance(value: str) -> x509.GeneralName:
+    return x509.UniformResourceIdentifier(f"{URN}{value}")
 
 
 def _ip(value: str) -> x509.GeneralName:
@@ -44,5 +65,6 @@ def _ip(value: str) -> x509.GeneralName:
 _NAMES: Final[Mapping[str, Callable[[str], x509.GeneralName]]] = {
     DNS: x509.DNSName,
     IP: _ip,
+    NF_INSTANCE_ID: _nf_instance,
 }
 """How each type of identifier stands in a certificate; one line adds one."""

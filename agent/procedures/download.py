@@ -18,6 +18,7 @@ from agent.pki.chain import (
     fingerprint,
     parse_chain,
 )
+from agent.pki.names import Beside
 
 MAX_ALTERNATES: Final = 4
 """Further chains that are fetched, at most."""
@@ -33,6 +34,7 @@ class Checks:
         anchors: The configured trust anchors.
         now: When the check is made.
         must_staple: Whether the leaf was asked to demand stapling.
+        allowed: What the leaf may name beside what was ordered.
     """
 
     public: bytes
@@ -40,6 +42,7 @@ class Checks:
     anchors: Sequence[x509.Certificate]
     now: datetime
     must_staple: bool = False
+    allowed: tuple[Identifier, ...] = ()
 
     def hold(self, pem: bytes, anchors: Sequence[x509.Certificate]) -> CheckedChain:
         """Return the chain as it is published.
@@ -53,7 +56,7 @@ class Checks:
             identifiers=self.identifiers,
             anchors=anchors,
             now=self.now,
-            must_staple=self.must_staple,
+            beside=Beside(self.allowed, self.must_staple),
         )
 
 

@@ -28,12 +28,14 @@ from agent.acme.messages import (
 )
 from agent.client import AcmeClient, Reply
 from agent.clock import Clock
+from agent.config.wish import Wish
 from agent.errors import AgentError
 from agent.jobs.issue import effects
 from agent.pki.request import request
 from agent.ports import Keys, KeySigner, Presentation, Solver
 from agent.procedures import extensions
 from agent.procedures.download import Checks, Download
+from agent.procedures.profile import findings
 from agent.procedures.signer import account_signer
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
@@ -50,22 +52,29 @@ class Ordering:
     """What one certificate's orders are made of.
 
     Attributes:
-        identifiers: What is ordered, in canonical form; wildcards as `*.example.org`.
+        wish: What the certificate is to be.
         challenge: Type of the challenges that are answered.
         anchors: Reads the anchors that chains must end in.
         preferred: Which of them is preferred, as configured; empty for none.
         must_staple: The certificate is to demand stapling (RFC 7633).
+        issuers: Reads who must have signed the leaf; none where anybody may.
         account: The account, registered.
         key: The key of the order, from its record.
     """
 
-    identifiers: tuple[Identifier, ...]
+    wish: Wish
     challenge: str
     anchors: Callable[[], Awaitable[tuple[x509.Certificate, ...]]]
+    issuers: Callable[[], Awaitable[tuple[x509.Certificate, ...]]]
     account: AccountRecord
     key: KeyRecord
     preferred: str = ""
     must_staple: bool = False
+
+    @property
+    def identifiers(self) -> tuple[Identifier, ...]:
+        """Return what is ordered, in canonical form; wildcards as `*.example.org`."""
+        return self.wish.identifiers
 
 
 class _Presented(NamedTuple):
@@ -273,7 +282,7 @@ class IssueProcedure:
             _check_key(ordering)
             csr = await self._keys.use(
                 ordering.key,
-                request(ordering.identifiers, must_staple=ordering.must_staple),
+                request(ordering.wish.content, must_staple=ordering.must_staple),
             )
             payload: dict[str, object] = {"csr": jws.b64(csr)}
             url = effect.order.finalize
@@ -283,19 +292,22 @@ class IssueProcedure:
         return effects.OrderSeen(effect.order.url, order, reply.retry_at)
 
     async def _download(self, url: str, ordering: Ordering) -> effects.Downloaded:
+        anchors = await ordering.anchors()
         checks = Checks(
             public=ordering.key.public,
             identifiers=ordering.identifiers,
-            anchors=await ordering.anchors(),
+            anchors=anchors,
             now=self._clock.now(),
             must_staple=ordering.must_staple,
+            allowed=ordering.wish.allowed,
         )
         signer = account_signer(self._keys, ordering.account)
         download = Download(self._client, signer, checks)
         chain = await download.choose(url, ordering.preferred)
         # Cached: a nonce was needed for the download.
         offered = (await self._client.directory()).renewal_info is not None
-        return effects.Downloaded(chain, renewal_info=offered)
+        found = findings(chain, ordering.wish, anchors, await ordering.issuers())
+        return effects.Downloaded(chain, renewal_info=offered, findings=found)
 
     async def _post(
         self,

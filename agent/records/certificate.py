@@ -27,6 +27,7 @@ from agent.records.revocation import (
     StatusRecord,
 )
 from agent.records.trust import ListedRoots
+from agent.sba.findings import Finding
 
 IssueJob = Job[IssuePhase]
 DeployJob = Job[Deployment]
@@ -69,6 +70,8 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         must_staple: It was asked to demand stapling (RFC 7633).
         anchor_subject: Subject of that anchor (RFC 4514), for people.
         hasty: Renewals in a row, up to this one, that renewal information hurried.
+        content: What it was to say beside its names; empty where nothing.
+        findings: Rules of the profile that it breaks.
     """
 
     fingerprint: str
@@ -93,12 +96,26 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     must_staple: bool = False
     anchor_subject: str = ""
     hasty: int = 0
+    content: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def leaf(self) -> str:
         """Return the leaf alone, PEM."""
         text, end, _ = self.chain.partition("-----END CERTIFICATE-----")
         return f"{text}{end}\n"
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An issuance that breaks its profile, kept until an operator accepts it.
+
+    Attributes:
+        issuance: What was issued, with what it breaks.
+        at: When it was refused.
+    """
+
+    issuance: Issuance
+    at: datetime
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -155,6 +172,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         must_staple: The certificate is to demand stapling.
         refused: Members of newOrder that the CA has refused since; left out.
         challenge: Type of the challenges that are answered; empty for any.
+        content: What it is to say beside its names; empty where nothing.
     """
 
     names: tuple[str, ...]
@@ -166,6 +184,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     must_staple: bool = False
     refused: tuple[str, ...] = ()
     challenge: str = ""
+    content: str = ""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -222,6 +241,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         checking: The job that asks for the status of the newest certificate.
         status: What was heard of it last.
         replaced: The last order for a certificate that its CA had revoked.
+        refused: The last issuance that was refused, until a later one is not.
         alarms: By slug.
         held: An operator stopped it with `hold`.
         released: Highest publication an operator let through with `release`.
@@ -250,6 +270,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     checking: CheckJob | None = None
     status: StatusRecord | None = None
     replaced: Replaced | None = None
+    refused: Refused | None = None
     alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)
     held: bool = False
     released: int = 0

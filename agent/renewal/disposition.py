@@ -91,6 +91,8 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "pki.uri": _OPERATOR,
     "retrieval": _BACK,
     "retrieval.forbidden": _OPERATOR,
+    "sba.acceptance": _OPERATOR,
+    "sba.lint": _OPERATOR,
     "acme.not-found": _BACK,
     "acme.protocol": _BACK,
     "acme.problem": _BACK,

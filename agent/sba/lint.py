@@ -5,41 +5,16 @@ come first and have no level.
 """
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Final
 
-import msgspec
 from cryptography import x509
 
+from agent.sba.findings import Finding, Level, Levels
 from agent.sba.profile import Profile
 from agent.sba.rules import RULES, Held, issuer_of
 
-
-class Level(StrEnum):
-    """What the breach of a rule means."""
-
-    ERROR = "error"
-    """The certificate is not deployed unless an operator accepts it."""
-    WARN = "warn"
-    """It is deployed, and the breach is shown."""
-    OFF = "off"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that a certificate breaks.
-
-    Attributes:
-        rule: A key of `agent.sba.rules.RULES`.
-        level: What the breach means, `error` or `warn`.
-        text: One clause without control characters.
-    """
-
-    rule: str
-    level: Level
-    text: str
-
-
-Levels = Mapping[str, Level]
+DEFAULT: Final = "default"
+"""The key of the configured level of all rules that are not named."""
 STRICT: Final[Levels] = dict.fromkeys(RULES, Level.ERROR)
 """The levels of a certificate that names an NF, where nothing is configured."""
 LAX: Final[Levels] = dict.fromkeys(RULES, Level.OFF)
@@ -48,8 +23,9 @@ LAX: Final[Levels] = dict.fromkeys(RULES, Level.OFF)
 
 def levels(configured: Mapping[str, str], *, of_nf: bool) -> dict[str, Level]:
     """Return the level of every rule."""
-    default = STRICT if of_nf else LAX
-    return {rule: Level(configured.get(rule, default[rule])) for rule in RULES}
+    usual = configured.get(DEFAULT)
+    base = STRICT if of_nf else LAX
+    return {r: Level(configured.get(r, usual or base[r])) for r in RULES}
 
 
 def lint(
@@ -75,22 +51,3 @@ def lint(
         if (level := levels.get(rule, Level.OFF)) is not Level.OFF
         if (text := check(held, profile))
     )
-
-
-def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the findings that forbid the use of a certificate."""
-    return tuple(f for f in findings if f.level is Level.ERROR)
-
-
-def weighed(findings: Iterable[Finding], levels: Levels) -> tuple[Finding, ...]:
-    """Return findings with the levels that are configured now."""
-    changed = (
-        msgspec.structs.replace(f, level=levels.get(f.rule, Level.OFF))
-        for f in findings
-    )
-    return tuple(f for f in changed if f.level is not Level.OFF)
-
-
-def told(findings: Iterable[Finding]) -> str:
-    """Return findings as one clause for people."""
-    return "; ".join(f"{f.rule}: {f.text}" for f in findings)

@@ -19,6 +19,7 @@ class Profile:
         addresses: The addresses of its subjectAltName, all of them, as text.
         country: C of its subject; two capitals.
         organization: O of its subject, the home network domain.
+        common_name: CN of its subject; asked for, and left to the CA.
         usages: Its extended key usages, dotted.
         key_usage: The bits of its keyUsage.
         nf_types: Its NFTypes.
@@ -30,7 +31,21 @@ class Profile:
     addresses: tuple[str, ...] = ()
     country: str = ""
     organization: str = ""
+    common_name: str = ""
     usages: tuple[str, ...] = ()
     key_usage: tuple[KeyUsage, ...] = ()
     nf_types: tuple[str, ...] = ()
     of_nf: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Return a text that differs where another certificate is wanted.
+
+        Empty where an NF is not named and nothing but names is wanted: those are
+        compared as identifiers.
+        """
+        subject = [self.country, self.organization, self.common_name]
+        said = [*subject, *self.usages, *self.key_usage]
+        if not (self.of_nf or any(said)):
+            return ""
+        return " ".join([*said, *self.nf_types, *self.uris, *self.dns])

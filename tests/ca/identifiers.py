@@ -1,4 +1,4 @@
-"""Identifiers that may be ordered (RFC 8555 7.1.3, RFC 8738).
+"""Identifiers that may be ordered (RFC 8555 7.1.3, RFC 8738, TS 33.310 annex J).
 
 Knows the types, their canonical values, and what goes into a certificate for them. A
 further type is one more entry of `_CHECKS`.
@@ -6,6 +6,7 @@ further type is one more entry of `_CHECKS`.
 
 import ipaddress
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +22,7 @@ _MAX_NAME: Final = 253
 WILDCARD: Final = "*."
 """How an ordered wildcard begins (RFC 8555 7.1.3)."""
 _MAX_IDENTIFIERS: Final = 100
+_UUID_VERSION: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class Identifier:
         """Return the subject alternative name that stands for it."""
         if self.type == "ip":
             return x509.IPAddress(ipaddress.ip_address(self.value))
+        if self.type == "NfInstanceId":
+            return x509.UniformResourceIdentifier(f"urn:uuid:{self.value}")
         return x509.DNSName(self.value)
 
 
@@ -93,9 +97,20 @@ def _check_ip(value: str, _: Config) -> None:
         raise refusal("malformed", f"{value!r} is not in canonical form")
 
 
+def _check_nf_instance(value: str, _: Config) -> None:
+    # TS 33.310 annex J: a UUID of version 4; senders SHOULD use lower case.
+    try:
+        version = uuid.UUID(value).version
+    except ValueError:
+        version = None
+    if version != _UUID_VERSION or str(uuid.UUID(value)) != value:
+        raise refusal("malformed", f"{value!r} is not a UUID of version 4")
+
+
 _CHECKS: Final[Mapping[str, Callable[[str, Config], None]]] = {
     "dns": _check_dns,
     "ip": _check_ip,
+    "NfInstanceId": _check_nf_instance,
 }
 
 

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography import x509
 
-from agent.acme.identifiers import Identifier, identifiers
+from agent.acme.identifiers import Identifier
 from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account
-from agent.config.tokens import AccountKey
+from agent.config.model import Certificate
+from agent.config.tokens import AccountKey, Key
+from agent.config.wish import Wish, wish_of
 from agent.errors import AgentError
 from agent.jobs import register
 from agent.jobs.issue import effects
@@ -210,14 +212,23 @@ async def _registered(client: AcmeClient, keys: FileKeys, ca: TestCA) -> Account
     return msgspec.structs.replace(record, url=made.url, orders=made.orders)
 
 
+def wish(*names: str) -> Wish:
+    """Return what a certificate of names and nothing else is to be."""
+    return wish_of(Certificate(names=names, ca="test", key=Key(file=True)))
+
+
 async def _ordering(keys: FileKeys, account: AccountRecord, ca: TestCA) -> Ordering:
     async def anchors() -> tuple[x509.Certificate, ...]:
         return parse_anchors(ca.issuing_root_pem)
 
+    async def issuers() -> tuple[x509.Certificate, ...]:
+        return ()
+
     return Ordering(
-        identifiers=identifiers(NAMES),
+        wish=wish(*NAMES),
         challenge="http-01",
         anchors=anchors,
+        issuers=issuers,
         account=account,
         key=await _made(keys, 2),
     )

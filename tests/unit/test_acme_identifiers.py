@@ -25,6 +25,8 @@ UUID = "4ACE9D34-2c69-4f99-92d5-a73a3fe8e23b"
         ("2001:db8:0:0:1:0:0:1", "ip", "2001:db8::1:0:0:1"),
         ("2001:DB8::A", "ip", "2001:db8::a"),
         ("fe80::1%eth0", "dns", "fe80::1%eth0"),
+        # TS 29.571 clause 5.3.2: a network function, as its certificates have it.
+        (f"URN:uuid:{UUID}", "NfInstanceId", UUID.lower()),
     ],
 )
 def test_a_name_is_an_address_or_else_a_dns_name(
@@ -64,11 +66,15 @@ def test_the_same_value_of_another_type_is_another_identifier() -> None:
 
 
 def test_identifiers_stand_in_certificates_by_their_kind() -> None:
-    """Names and addresses go there and come back; what else is there is left out."""
-    asked = identifiers(["*.example", "192.0.2.1", "2001:db8::1"])
+    """Names go there and come back; what else is there is left out."""
+    texts = ["*.example", "192.0.2.1", "2001:db8::1", f"urn:uuid:{UUID.lower()}"]
+    asked = identifiers(texts)
+    assert [i.name for i in asked] == texts
     names = general_names(asked)
-    assert [type(n) for n in names] == [x509.DNSName, x509.IPAddress, x509.IPAddress]
-    other = x509.UniformResourceIdentifier(f"urn:uuid:{UUID.lower()}")
+    uri = x509.UniformResourceIdentifier
+    kinds = [x509.DNSName, x509.IPAddress, x509.IPAddress, uri]
+    assert [type(n) for n in names] == kinds
+    other = uri("https://amf1.example/")
     assert provable([*names, other]) == asked
 
 

@@ -320,3 +320,29 @@ async def test_orders_are_not_listed_by_a_ca_that_does_not() -> None:
     """The account then has no `orders` member."""
     async with running(Config(orders_list=False)) as (_, client):
         assert "orders" not in (await client.register()).json
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("4ace9d34-2c69-4f99-92d5-a73a3fe8e23b", 201),
+        ("4ACE9D34-2C69-4F99-92D5-A73A3FE8E23B", 400),
+        ("4ace9d34-2c69-1f99-92d5-a73a3fe8e23b", 400),
+        ("amf1", 400),
+    ],
+)
+async def test_an_nf_is_ordered_by_its_instance_id(value: str, status: int) -> None:
+    """TS 33.310 annex J: a UUID of version 4, which the tests want in lower case."""
+    config = Config(
+        identifier_types=frozenset({"NfInstanceId"}),
+        authorizations=Authorizations.BORN_VALID,
+    )
+    async with running(config) as (ca, client):
+        await client.register()
+        identifiers = [{"type": "NfInstanceId", "value": value}]
+        url = client.directory["newOrder"]
+        reply = await client.post(url, {"identifiers": identifiers})
+        assert reply.status == status
+        for order in ca.orders:
+            (name,) = (i.general_name() for i in order.identifiers)
+            assert name.value == f"urn:uuid:{value}"

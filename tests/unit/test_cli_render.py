@@ -11,6 +11,7 @@ from agent.cli import render, shapes
 from agent.cli.text import Cell, Screen, coloured, cut, day, printable, relative, span
 from agent.control.verbs import MalformedError
 from agent.records.job import Severity
+from agent.sba.findings import Finding, Level
 from agent.shapes import State, StatusView
 from tests.fakes.views import deployed, endpoint, missing, status
 
@@ -236,3 +237,12 @@ def test_cells_line_up_by_what_is_seen() -> None:
     rows = [[Cell("a\x1b"), Cell("b")], [Cell("long"), Cell("c")]]
     assert Screen().table(rows) == ["a     b", "long  c"]
     assert printable("a\tb") == "a b"
+
+
+def test_a_certificate_that_differs_from_its_profile_says_in_what() -> None:
+    """One line for each rule, under the certificate."""
+    odd = Finding(rule="san-critical", level=Level.WARN, text="it is not critical")
+    lines = render.status(
+        shaped(status(replace(deployed(), findings=(odd,)))), Screen()
+    )
+    assert "  breaks its profile: san-critical: it is not critical (warn)" in lines

@@ -194,6 +194,27 @@ async def test_the_patience_that_a_ca_asked_for_is_kept() -> None:
     assert issue.not_before == until
 
 
+async def test_a_refused_certificate_is_ordered_anew_on_request() -> None:
+    """Its day is ours, not a CA's: who has mended the CA need not wait for it."""
+    failure = Failure(
+        kind="sba.lint",
+        message="it breaks its profile",
+        at=START,
+        retry_at=START + timedelta(days=1),
+        disposition=Disposition.NEEDS_OPERATOR,
+    )
+    office = Office(issuing(failure=failure, not_before=failure.retry_at))
+    await office.ask("renew", name="web")
+    assert office.record.issue is not None
+    assert office.record.issue.not_before is None
+
+
+async def test_there_must_be_something_to_accept() -> None:
+    """A certificate that was not refused is not deployed twice."""
+    with pytest.raises(AgentError, match="web has no refused certificate"):
+        await Office(deployed()).ask("accept", name="web")
+
+
 async def test_a_renewal_while_an_effect_runs_comes_after_it() -> None:
     """The effect under way is left alone."""
     office = Office(deployed())

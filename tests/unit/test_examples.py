@@ -114,7 +114,11 @@ def _type(kind: object) -> Info:
 def _settings(tree: object, path: str) -> Iterator[tuple[str, object]]:
     """Yield each setting of a TOML tree, operator's names and indices as a star."""
     if isinstance(tree, dict):
-        named = path in {"token", "ca", "account", "trust", "certificate"}
+        if path == "ca.*.lint":
+            # Its keys are ids of rules, no settings of the model.
+            yield path, tree
+            return
+        named = path in {"token", "ca", "account", "trust", "certificate", "nf"}
         for key, value in tree.items():
             step = "*" if named else str(key)
             yield from _settings(value, f"{path}.{step}" if path else step)

@@ -14,14 +14,13 @@ from agent.acme.errors import (
     ProblemError,
     ProtocolError,
 )
-from agent.acme.identifiers import identifiers
 from agent.jobs.issue import effects
 from agent.pki.chain import ChainError
 from agent.procedures.issue import MAX_LISTED
 from agent.records.phases import AuthorizationRecord
 from agent.transport import TransportError
 from tests.ca import Fault, actions
-from tests.fakes.desk import NAMES, WEB, Desk, answered, desk, order_record
+from tests.fakes.desk import NAMES, WEB, Desk, answered, desk, order_record, wish
 
 
 async def test_an_order_from_its_key_to_its_chain(tmp_path: Path) -> None:
@@ -243,9 +242,7 @@ async def test_a_lost_order_is_found_in_the_list_of_the_account(tmp_path: Path) 
     async with desk(tmp_path) as place:
         older = await place.create()
         await _lose(place)
-        await place.perform(
-            effects.CreateOrder("k"), identifiers=identifiers(["other.example"])
-        )
+        await place.perform(effects.CreateOrder("k"), wish=wish("other.example"))
         found = await place.perform(effects.FindOrder("k"))
     assert isinstance(found, effects.OrderSeen)
     assert found.url != older.url
@@ -275,9 +272,7 @@ async def test_only_the_end_of_a_long_list_is_looked_at(tmp_path: Path) -> None:
     async with desk(tmp_path) as place:
         await place.create()
         for _ in range(MAX_LISTED):
-            await place.perform(
-                effects.CreateOrder("k"), identifiers=identifiers(["other.example"])
-            )
+            await place.perform(effects.CreateOrder("k"), wish=wish("other.example"))
         assert await place.perform(effects.FindOrder("k")) == effects.OrderNotFound()
         assert place.ca.log.count("order") == MAX_LISTED
 

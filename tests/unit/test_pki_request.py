@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 
 from agent.acme.identifiers import identifiers
-from agent.pki.request import request
+from agent.pki.request import CsrContent, request
 
 NAMES = ["amf1.example", "xn--bcher-kva.example"]
 KEYS: list[tuple[CertificateIssuerPrivateKeyTypes, type[hashes.HashAlgorithm] | None]]
@@ -28,7 +28,9 @@ def test_a_request_names_what_was_ordered(
     key: CertificateIssuerPrivateKeyTypes, algorithm: type | None
 ) -> None:
     """Subject empty, names critical (RFC 5280 section 4.2.1.6), signature valid."""
-    made = x509.load_der_x509_csr(request(identifiers(NAMES))(key))
+    made = x509.load_der_x509_csr(
+        request(CsrContent(identifiers=identifiers(NAMES)))(key)
+    )
     assert made.is_signature_valid
     assert not list(made.subject)
     (extension,) = made.extensions

@@ -13,15 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from agent.sba import nf, purposes
-from agent.sba.lint import (
-    Finding,
-    Level,
-    errors,
-    levels,
-    lint,
-    told,
-    weighed,
-)
+from agent.sba.findings import Finding, Level, errors, told, weighed
+from agent.sba.lint import levels, lint
 from agent.sba.profile import Profile
 from agent.sba.rules import MAX_SHOWN, RULES, issuer_of
 from tests.vectors.chains import weak_rsa
@@ -313,6 +306,10 @@ def test_levels_decide_what_follows() -> None:
         Finding(rule="san-critical", level=Level.ERROR, text="it is not critical"),
     )
     assert weighed(found, {}) == ()
+    assert set(levels({"default": "warn", "issuer": "off"}, of_nf=True).values()) == {
+        Level.WARN,
+        Level.OFF,
+    }
 
 
 def test_what_a_certificate_says_is_cleaned_and_bounded() -> None:

@@ -7,6 +7,7 @@ from agent.acme.messages import Authorization, Order
 from agent.jobs.step import Failed
 from agent.pki.chain import CheckedChain
 from agent.records.phases import AuthorizationRecord, OrderRecord
+from agent.sba.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +156,12 @@ class Downloaded:
     Attributes:
         chain: What is published.
         renewal_info: The CA offers renewal information (RFC 9773).
+        findings: Rules of its profile that the leaf breaks; an error forbids its use.
     """
 
     chain: CheckedChain
     renewal_info: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
