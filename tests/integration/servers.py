@@ -150,6 +150,8 @@ def _ours(wish: Wish) -> Config:
         eab_keys=bound,
         eab_required=wish.bound,
         profile=Profile(lifetime=wish.life),
+        profiles={profile: Profile(lifetime=wish.life) for profile in PROFILES},
+        renewal_info=True,
     )
 
 

@@ -1,4 +1,4 @@
-"""Every fault of the script, at every request of an enrolment, renewal, revocation.
+"""Every fault of the script at every request: enrol, renew, revoke, roll a key over.
 
 Exhaustive: the requests are those of a run without faults, and each is struck once by
 each fault. Whatever happens, the certificate comes in the end, whoever waits says why
@@ -19,6 +19,9 @@ from typing import Final
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from agent.acme.jws import thumbprint
+from agent.records.keys import KeyRecord
+from agent.records.others import account_jobs
 from tests.ca import Config, Fault, Problem, actions
 from tests.ca.faults import Action
 from tests.integration.world import IMPATIENT, PATIENT, World, world
@@ -28,6 +31,8 @@ pytestmark = pytest.mark.integration
 CA: Final = Config(order_polls=1)
 EXTRA: Final = 6
 """Requests that one fault may cost, beside those of an order that it ends."""
+ROLL_OVERS: Final = 12
+"""Requests for one roll-over that one fault may cost."""
 REVOCATIONS: Final = 2
 """Requests for one revocation that one fault may cost."""
 COSTLY: Final = {
@@ -75,13 +80,15 @@ REFUSING: Final[dict[str, Action]] = {
     "a type that nobody knows": refusal("urn:example:strange", 418),
 }
 """What an operator hears of; the same order goes on when it is tried again."""
+DISOWNED: Final = "an account that is forgotten"
+"""At the proof of a roll-over this is no fault but an answer: neither key has one."""
 ENDING: Final[dict[str, Action]] = {
     "an empty body": actions.Body(b""),
     "json of another shape": actions.Body(b'{"status": 5}'),
     "not found": refusal("malformed", 404),
     "html with 404": actions.Html(404),
     "an order or challenge that turns invalid": actions.TurnInvalid(),
-    "an account that is forgotten": refusal("accountDoesNotExist"),
+    DISOWNED: refusal("accountDoesNotExist"),
     "a chain of garbage": actions.GarbageChain(),
     "a chain with a private key": actions.ChainWithPrivateKey(),
     "a chain for another key": actions.ChainForAnotherKey(),
@@ -100,9 +107,7 @@ AT: Final[dict[type[Action], frozenset[str]]] = {
     actions.ExpiredChain: frozenset({"certificate"}),
 }
 """Where a fault means something; the others do everywhere."""
-FORGOTTEN: Final = frozenset(
-    {"not found", "html with 404", "an account that is forgotten"}
-)
+FORGOTTEN: Final = frozenset({"not found", "html with 404", DISOWNED})
 """Where the CA says that it does not know the order: nobody goes on with it."""
 Requests = tuple[list[str], list[str]]
 """The resources that an enrolment and a renewal ask for, without any fault."""
@@ -183,7 +188,8 @@ def check_nothing_is_left(place: World, number: int) -> None:
     )
     assert account.key is not None
     on_disk = {path.stem for path in (place.home / "state/keys").iterdir()}
-    assert on_disk == {key.id for key in record.keys} | {account.key.id}
+    accounts = {key.id for key in (account.key, *account.keys)}
+    assert on_disk == {key.id for key in record.keys} | accounts
     [known] = place.ca.accounts
     assert (known.status, account.url) == ("valid", place.ca.urls.account(known.id))
     assert not place.daemon.presented
@@ -242,6 +248,42 @@ def test_a_revocation_may_be_struck(name: str) -> None:
 
     with homes() as home:
         asyncio.run(revoke(home()))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_roll_over_may_be_struck(name: str) -> None:
+    """At the change and at its proof: one key is in force, and the CA has that one."""
+    action = FAULTS[name]
+    timeout = IMPATIENT if isinstance(action, actions.Delay) else PATIENT
+
+    async def roll(resource: str, home: Path) -> None:
+        async with world(home, CA, timeout=timeout) as place:
+            await travel(place, 1)
+            first = place.daemon.account.key
+            place.ca.faults.add(Fault(resource=resource, action=action))
+            before = len(place.ca.log)
+            place.daemon.roll()
+            await place.daemon.until(lambda: has_rolled(place, first))
+            cost = len(place.ca.log) - before
+            assert cost <= COSTLY.get(name, ROLL_OVERS), (resource, cost)
+            check_waits(place)
+            check_nothing_is_left(place, 1)
+            place.ca.faults.clear()
+            await travel(place, 2)
+
+    with homes() as home:
+        asyncio.run(roll("keyChange", home()))
+        if name != DISOWNED:
+            asyncio.run(roll("newAccount", home()))
+
+
+def has_rolled(place: World, first: KeyRecord | None) -> bool:
+    """Tell whether another key is in force, the CA has it, and the old one is gone."""
+    account = place.daemon.account
+    [known] = place.ca.accounts
+    assert account.key is not None
+    changed = account.key != first and not account_jobs(account) and not account.keys
+    return changed and known.jwk.thumbprint == thumbprint(account.key.public)
 
 
 def _strikes(asked: list[str], nth: int, wanted: frozenset[str] | None) -> bool:

@@ -3,6 +3,7 @@
 Where a server lacks something, or cannot be run here, the skip says so.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -100,3 +101,44 @@ def test_a_certificate_is_revoked_and_replaced(
             daemon.ask("revoke", "web", confirm="web", reason="superseded", by=by)
             status = enrolled(daemon, 2)
         assert status.certificate("web")["publication"] == 2
+
+
+def test_the_window_of_the_ca_is_asked_for(tmp_path: Path, name: str) -> None:
+    """It lies inside the life of the certificate; a renewal says what it replaces."""
+    with hosted(name, tmp_path, Wish(), certificate_table("web")) as it:
+        it.needs("renewalInfo")
+        with it.scene.daemon() as daemon:
+            status = daemon.wait(
+                lambda s: s.deployed("web") and s.certificate("web").get("suggestion"),
+                PATIENCE,
+            )
+            told = status.certificate("web")["suggestion"]
+            start = datetime.fromisoformat(told["start"])
+            leaf = leaf_of(it.scene)
+            assert leaf.not_valid_before_utc <= start <= leaf.not_valid_after_utc
+            daemon.ask("renew", "web")
+            enrolled(daemon, 2)
+
+
+def test_a_profile_is_asked_for_and_shown(tmp_path: Path, name: str) -> None:
+    """What is required comes back with the order, or there would be no certificate."""
+    if name == A2C:
+        pytest.skip("acme2certifier does not show the profile of an order")
+    web = certificate_table("web", more='profile = "nf"')
+    with hosted(name, tmp_path, Wish(), web) as it:
+        it.needs("profiles")
+        with it.scene.daemon() as daemon:
+            status = enrolled(daemon)
+        assert status.certificate("web")["profile"] == "nf"
+
+
+def test_the_key_of_an_account_is_rolled_over(tmp_path: Path, name: str) -> None:
+    """The server takes the new key for the account, and orders go on with it."""
+    with hosted(name, tmp_path, Wish(), certificate_table("web")) as it:
+        it.needs("keyChange")
+        with it.scene.daemon() as daemon:
+            first = enrolled(daemon).account()["key"]
+            daemon.ask("account-roll", "test")
+            daemon.settle(lambda s: s.account()["key"] != first, PATIENCE)
+            daemon.ask("renew", "web")
+            enrolled(daemon, 2)

@@ -23,7 +23,7 @@ from agent.jobs.certificate import next_step
 from agent.jobs.step import Wait
 from agent.manager import Draws
 from agent.records.certificate import CertificateRecord, jobs
-from agent.records.others import AccountRecord
+from agent.records.others import AccountRecord, account_jobs
 from agent.solvers.http01 import Http01
 from agent.workshop import Tools
 from tests.ca import Config, TestCA
@@ -66,6 +66,12 @@ class Leaping(FakeClock):
         """Return the time, as the test CA wants it."""
         return self.now()
 
+    def wakes(self, instant: datetime) -> bool:
+        """Tell whether somebody sleeps until an instant, or less long."""
+        left = (instant - self._now).total_seconds() + SHORT / 2
+        sleepers = (due for due, _, f in self._sleepers if not f.done())
+        return any(due - self._elapsed <= left for due in sleepers)
+
     def _schedule_jump(self) -> None:
         asyncio.get_running_loop().call_later(TURN, self._jump_to_next)
 
@@ -99,12 +105,14 @@ class Watched(Daemon):
         idle: Whether nothing runs.
         pauses: Every moment in which nothing ran.
         tools: What its procedures are made of.
+        leaping: Its clock.
     """
 
     tools: Tools
 
-    def __init__(self, host: Host, config: Configuration) -> None:
-        """Build the daemon."""
+    def __init__(self, host: Host, config: Configuration, clock: Leaping) -> None:
+        """Build the daemon; the clock is that of the host."""
+        self.leaping = clock
         self.idle = False
         self.pauses: list[Pause] = []
         self._paused = asyncio.Event()
@@ -128,13 +136,19 @@ class Watched(Daemon):
         steps = [next_step(self.web, slot, context, now) for slot in jobs(self.web)]
         waits = tuple(step for step in steps if isinstance(step, Wait))
         assert len(waits) == len(steps), "a job that could run does not"
-        job = self.account.register
-        return Pause(waits, None if job is None else job.not_before)
+        instants = [job.not_before for job in account_jobs(self.account).values()]
+        return Pause(waits, min((at for at in instants if at), default=None))
 
     def _make_tools(self, state: Path) -> Tools:
         """Keep the tools, to see what is presented."""
         self.tools = super()._make_tools(state)
         return self.tools
+
+    @property
+    def asleep(self) -> bool:
+        """Tell whether the manager sleeps already, or only has said that it will."""
+        wake = self._manager._wake_at  # noqa: SLF001 -- no other way to know
+        return self.idle and (wake is None or self.leaping.wakes(wake))
 
     @property
     def presented(self) -> frozenset[str]:
@@ -166,6 +180,14 @@ class Watched(Daemon):
         moment = self._manager.moment()
         self._cells.certificates["web"].change(
             lambda record: demands.revoke(record, {"reason": "superseded"}, moment)
+        )
+        self._manager.touch()
+
+    def roll(self) -> None:
+        """Ask for another account key, as an operator does."""
+        now = self._host.clock.now()
+        self._cells.accounts["test"].change(
+            lambda record: structs.replace(record, roll_asked=now)
         )
         self._manager.touch()
 
@@ -232,8 +254,8 @@ async def world(
                 fraction=lambda: 0.5, token=lambda: f"{next(numbers):012x}" + "0" * 20
             ),
         )
-        daemon = Watched(host, loading.load(path))
-        clock.idle = lambda: daemon.idle
+        daemon = Watched(host, loading.load(path), clock)
+        clock.idle = lambda: daemon.asleep
         clock.busy = lambda: ca.busy
         running = asyncio.create_task(daemon.run())
         try:
