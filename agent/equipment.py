@@ -3,6 +3,7 @@
 A new challenge type, endpoint or key store is wired here, and nowhere else.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from agent.client import Observer
 from agent.clock import Clock
 from agent.config.authorities import Ca, ClientIdentity, allowed_hosts
 from agent.config.model import Config
+from agent.config.token_authority import TokenAuthority
 from agent.config.trail import Audit
 from agent.config.trust import Trust
 from agent.config.units import duration
@@ -35,6 +37,7 @@ from agent.retrieval import Retriever
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.dnspersist01 import DnsPersist01
 from agent.solvers.http01 import Http01
+from agent.solvers.tkauth01 import TkAuth01
 from agent.solvers.tlsalpn01.solver import TlsAlpn01
 from agent.transport import HttpsTransport, Peer
 from agent.workshop import Tools
@@ -131,6 +134,12 @@ def _solvers(stock: Stock) -> tuple[dict[str, Solver], dict[str, Ready]]:
             lambda: stock.config().dnspersist01, dns01, stock.clock
         ),
     }
+    solvers["tkauth-01"] = TkAuth01(
+        lambda: stock.config().token_authority,
+        partial(_reach_authority, stock),
+        stock.read_secret,
+        stock.clock,
+    )
     ready: dict[str, Ready] = {
         "http-01": http01.ready,
         "tls-alpn-01": tls_alpn01.ready,
@@ -157,6 +166,22 @@ def _reach(table: Trust, roots: str | None) -> HttpsTransport:
     host = urlsplit(table.signed or table.est or "").netloc.lower()
     timeout = duration(table.timeout)
     return HttpsTransport(Peer(hosts=frozenset({host}), roots=roots, timeout=timeout))
+
+
+async def _reach_authority(
+    stock: Stock, table: TokenAuthority, url: str
+) -> HttpsTransport:
+    """Return the way to a token authority; its anchors are read at each use."""
+    roots = await asyncio.to_thread(read_bounded, Path(table.roots))
+    client = table.client
+    return HttpsTransport(
+        Peer(
+            hosts=frozenset({urlsplit(url).netloc.lower()}),
+            roots=roots.decode("ascii", "ignore"),
+            timeout=duration(table.timeout),
+            identity=None if client is None else lambda: _identity(stock, client),
+        )
+    )
 
 
 def _identity(stock: Stock, client: ClientIdentity) -> bytes:

@@ -82,6 +82,9 @@ class Presentation:
         key_authorization: The secret of RFC 8555 section 8.1, empty without a token;
             never logged.
         issuers: `issuer-domain-names` of dns-persist-01, as the CA wrote them.
+        token_type: `tkauth-type` of tkauth-01, as the CA wrote it.
+        authority_hint: `token-authority` of tkauth-01, as the CA wrote it.
+        authority: Name of the `[token-authority.NAME]` that is to be asked.
         account_url: The account's URL, octet for octet as the CA gave it.
         thumbprint: Of the account key (RFC 7638), base64url.
         certificate_key: The key that is to be certified; it exists before the order.
@@ -92,6 +95,9 @@ class Presentation:
     token: str = ""
     key_authorization: str = ""
     issuers: tuple[str, ...] = ()
+    token_type: str = ""
+    authority_hint: str = ""
+    authority: str = ""
     account_url: str
     thumbprint: str
     certificate_key: KeySigner

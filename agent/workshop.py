@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.config.authorities import Ca
 from agent.config.endpoints import Endpoint
 from agent.config.model import Config
+from agent.config.token_authority import authority_of
 from agent.config.trust import Trust, list_of
 from agent.errors import AgentError
 from agent.jobs import (
@@ -244,6 +245,9 @@ class Workshop:
             key=record.key(job.phase.key),
             preferred=context.config.chain or "",
             must_staple=context.config.must_staple,
+            authority=authority_of(
+                self._config.token_authority, context.config.token_authority
+            ),
         )
         if isinstance(effect, issue.CreateOrder):
             challenged = record.challenged == context.directory

@@ -65,6 +65,8 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         issuers: `issuer-domain-names` of dns-persist-01.
+        token_type: `tkauth-type` of tkauth-01.
+        authority: `token-authority` of tkauth-01, a hint.
     """
 
     type: Annotated[str, msgspec.Meta(max_length=64)]
@@ -75,6 +77,12 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, msgspec.Meta(max_length=512)], ...],
         msgspec.Meta(max_length=50),
     ] = msgspec.field(name="issuer-domain-names", default=())
+    token_type: Annotated[str, msgspec.Meta(max_length=64)] = msgspec.field(
+        name="tkauth-type", default=""
+    )
+    authority: Annotated[str, msgspec.Meta(max_length=2048)] = msgspec.field(
+        name="token-authority", default=""
+    )
     error: Problem | None = None
 
 

@@ -10,7 +10,12 @@ from agent.config.section import Section
 from agent.config.units import Duration, SecretReference
 
 Challenge = Literal[
-    "http-01", "tls-alpn-01", "dns-01", "dns-account-01", "dns-persist-01"
+    "http-01",
+    "tls-alpn-01",
+    "dns-01",
+    "dns-account-01",
+    "dns-persist-01",
+    "tkauth-01",
 ]
 """The challenge types of this version; each has a line in `PROVES`."""
 
@@ -21,11 +26,13 @@ class Proves(NamedTuple):
     Attributes:
         addresses: IP addresses (RFC 8738).
         wildcards: `*.example.org` (RFC 8555 section 7.1.3).
+        network_functions: NF instance ids (TS 33.310 annex J).
         before: The longest text that it puts before a name; empty where none.
     """
 
     addresses: bool
     wildcards: bool
+    network_functions: bool = False
     before: str = ""
 
 
@@ -40,6 +47,7 @@ PROVES: Final[Mapping[Challenge, Proves]] = {
     "dns-persist-01": Proves(
         addresses=False, wildcards=True, before="_validation-persist."
     ),
+    "tkauth-01": Proves(addresses=False, wildcards=False, network_functions=True),
 }
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from agent.config.authorities import Account, Ca
+from agent.config.authority_rules import attested_problems, authority_problems
 from agent.config.challenges import PROVES
 from agent.config.dns import dns_problems, persist_problems
 from agent.config.endpoint_rules import endpoint_problems
@@ -43,6 +44,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield from _token(f"token.{name}", token)
     for name, ca in config.ca.items():
         yield from _authority(f"ca.{name}", ca)
+    yield from _authorities(config)
     for name, account in config.account.items():
         yield from _account(config, f"account.{name}", account)
     yield from list_problems(config)
@@ -50,6 +52,11 @@ def _problems(config: Config) -> Iterator[str]:
         yield from _certificate(config, f"certificate.{name}", certificate)
     yield from _adopted_twice(config)
     yield from nf_problems(config)
+
+
+def _authorities(config: Config) -> Iterator[str]:
+    for name, table in config.token_authority.items():
+        yield from authority_problems(f"token-authority.{name}", table)
 
 
 def _agent(config: Config) -> Iterator[str]:
@@ -128,6 +135,7 @@ def _token(path: str, token: Token) -> Iterator[str]:
 def _certificate(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
     yield from name_problems(f"{path}.names", certificate)
     yield from _dns01(config, path, certificate)
+    yield from attested_problems(config, path, certificate)
     yield from _server_names(path, certificate)
     yield from _key(config, f"{path}.key", certificate.key)
     yield from _ca(config, path, certificate)

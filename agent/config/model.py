@@ -14,6 +14,7 @@ from agent.config.endpoints import Endpoint
 from agent.config.nf import IdentifierType, Nf, Subject
 from agent.config.orders import Profile, ProfileName
 from agent.config.section import Section
+from agent.config.token_authority import TokenAuthority
 from agent.config.tokens import Key, Token
 from agent.config.trail import Audit
 from agent.config.trust import Trust
@@ -78,6 +79,8 @@ class Certificate(Section, frozen=True, kw_only=True):
         accounts: One for each CA of the list that has several.
         key: Where its keys are made.
         challenge: How control of the names is proven.
+        token_authority: Name of the `[token-authority.NAME]` that tkauth-01 asks;
+            default the only one.
         profile: Name of the CA's profile, required; or a table that only prefers it.
         must_staple: Demand stapled OCSP answers (RFC 7633) of whoever serves it.
         chain: The anchor that its chain ends in where the CA offers several: the
@@ -115,6 +118,7 @@ class Certificate(Section, frozen=True, kw_only=True):
     account: Name | None = None
     accounts: tuple[Name, ...] = ()
     challenge: Challenge = "http-01"
+    token_authority: Name | None = None
     profile: ProfileName | Profile | None = None
     must_staple: bool = False
     chain: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
@@ -151,6 +155,9 @@ class Config(Section, frozen=True, kw_only=True):
     token: dict[Name, Token] = msgspec.field(default_factory=dict)
     ca: dict[Name, Ca] = msgspec.field(default_factory=dict)
     account: dict[Name, Account] = msgspec.field(default_factory=dict)
+    token_authority: dict[Name, TokenAuthority] = msgspec.field(
+        name="token-authority", default_factory=dict
+    )
     trust: dict[Name, Trust] = msgspec.field(default_factory=dict)
     nf: dict[Name, Nf] = msgspec.field(default_factory=dict)
     certificate: dict[Name, Certificate] = msgspec.field(default_factory=dict)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from agent.acme.identifiers import NF_INSTANCE_ID
+from agent.config.challenges import PROVES
 from agent.config.lookup import cas_of
 from agent.config.model import Certificate, Config
 from agent.config.nf import Nf
@@ -56,6 +57,8 @@ def _certificate(
         yield f"{path}.purpose: {purpose} is for types that include {wanted}"
     if table.key.type == "ed25519":
         yield f"{path}.key.type: ed25519 is no algorithm of TS 33.310 clause 6.1.1"
+    if PROVES[table.challenge].network_functions:
+        return
     wishes = (wish_of(table, of, config.ca[ca]) for ca in cas_of(table))
     if any(i.type == NF_INSTANCE_ID for wish in wishes for i in wish.identifiers):
         yield (

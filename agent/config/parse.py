@@ -15,6 +15,7 @@ from agent.config.errors import ConfigError
 from agent.config.model import Certificate, Config
 from agent.config.nf import Nf
 from agent.config.section import Section
+from agent.config.token_authority import TokenAuthority
 from agent.config.tokens import Token
 from agent.config.trust import Trust
 from agent.config.units import NAME_PATTERN
@@ -30,6 +31,7 @@ TABLES: Final[Mapping[str, type[Section]]] = {
     "token": Token,
     "ca": Ca,
     "account": Account,
+    "token-authority": TokenAuthority,
     "trust": Trust,
     "nf": Nf,
     "certificate": Certificate,

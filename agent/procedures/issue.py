@@ -58,6 +58,7 @@ class Ordering:
         preferred: Which of them is preferred, as configured; empty for none.
         must_staple: The certificate is to demand stapling (RFC 7633).
         issuers: Reads who must have signed the leaf; none where anybody may.
+        authority: Name of the token authority that tkauth-01 asks; empty for none.
         account: The account, registered.
         key: The key of the order, from its record.
     """
@@ -70,6 +71,7 @@ class Ordering:
     key: KeyRecord
     preferred: str = ""
     must_staple: bool = False
+    authority: str = ""
 
     @property
     def identifiers(self) -> tuple[Identifier, ...]:
@@ -206,6 +208,8 @@ class IssueProcedure:
                     challenge.status,
                     reply.retry_at,
                     challenge.issuers,
+                    challenge.token_type,
+                    challenge.authority,
                 )
         if authorization.status == "pending":
             raise ChallengeUnavailableError(
@@ -266,6 +270,9 @@ class IssueProcedure:
             if token
             else "",
             issuers=wanted.issuers,
+            token_type=wanted.token_type,
+            authority_hint=wanted.authority,
+            authority=ordering.authority,
             account_url=ordering.account.url,
             thumbprint=jws.thumbprint(account_key),
             certificate_key=KeySigner(

@@ -46,6 +46,8 @@ class AuthorizationRecord(
         challenge: URL of the chosen challenge, once fetched.
         token: The challenge's token; empty where its type has none.
         issuers: The challenge's issuer domain names (dns-persist-01).
+        token_type: Which authority token the challenge wants (tkauth-01).
+        authority: Which token authority the challenge hints at (tkauth-01).
         answered: The CA has been told that the challenge is ready.
         valid: The CA says so.
     """
@@ -57,6 +59,8 @@ class AuthorizationRecord(
     challenge: str = ""
     token: str = ""
     issuers: tuple[str, ...] = ()
+    token_type: str = ""
+    authority: str = ""
     answered: bool = False
     valid: bool = False
 

@@ -67,3 +67,15 @@ class SelfCheckError(SolverError):
     """We do not get from ourselves what the CA is to get from us."""
 
     kind = "solver.self-check"
+
+
+class AuthorityError(SolverError):
+    """The token authority did not give a token, for a reason that may pass."""
+
+    kind = "solver.authority"
+
+
+class AuthorityDeniedError(SolverError):
+    """The token authority will not give this token, or the challenge wants another."""
+
+    kind = "solver.authority-denied"

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
+from cryptography import x509
+
 from tests.ca.issuing import Profile
 from tests.ca.statements import Statements
 
@@ -43,6 +45,9 @@ class Config:
         now: The time of the CA, aware UTC; TLS itself lives in real time.
         resolve: Where http-01 connects for a name.
         tls_alpn: Where tls-alpn-01 connects for a name; None does not offer it.
+        token_authorities: Roots of the authorities whose tokens are believed; none does
+            not offer tkauth-01.
+        authority_hint: `token-authority` of a tkauth-01 challenge.
         dns: DNS server that dns-01 asks; None does not offer dns-01, nor wildcards.
         dns_types: Which challenge types are offered by that server.
         issuer_names: What dns-persist-01 calls this CA.
@@ -86,6 +91,8 @@ class Config:
     now: Callable[[], datetime] = system_now
     resolve: Resolver = field(default_factory=dict)
     tls_alpn: Resolver | None = None
+    token_authorities: tuple[x509.Certificate, ...] = ()
+    authority_hint: str | None = None
     dns: Address | None = None
     dns_types: tuple[str, ...] = ("dns-01",)
     issuer_names: tuple[str, ...] = ("ca.example",)

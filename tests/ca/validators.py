@@ -5,6 +5,7 @@ import os
 from tests.ca.config import Config
 from tests.ca.dns01 import Dns01, DnsAccount01, Txt
 from tests.ca.dnspersist01 import DnsPersist01
+from tests.ca.tkauth01 import TkAuth01
 from tests.ca.tlsalpn01 import TlsAlpn01
 from tests.ca.validation import Http01, Validator
 
@@ -17,6 +18,10 @@ def make_validators(config: Config) -> dict[str, Validator]:
     }
     if config.tls_alpn is not None:
         found["tls-alpn-01"] = TlsAlpn01(config.tls_alpn, within, os.urandom)
+    if config.token_authorities:
+        found["tkauth-01"] = TkAuth01(
+            config.token_authorities, config.authority_hint, os.urandom, config.now
+        )
     if config.dns is not None:
         found |= _by_dns(config, Txt(config.dns, within))
     return found

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography import x509
 
+from agent.acme.identifiers import Identifier
 from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account
@@ -118,10 +119,12 @@ class Desk:
         assert isinstance(seen, effects.AuthorizationSeen)
         return seen
 
-    async def fetch_again(self, known: AuthorizationRecord, ordered: Wish) -> None:
+    async def fetch_again(
+        self, known: AuthorizationRecord, ordered: tuple[Identifier, ...]
+    ) -> None:
         """Fetch an answered authorization of another order; the CA's words are lost."""
         with suppress(AgentError):
-            await self.perform(effects.FetchAuthorization(known), wish=ordered)
+            await self.perform(effects.FetchAuthorization(known), identifiers=ordered)
 
     async def challenge(self, url: str) -> AuthorizationRecord:
         """Return an authorization with its challenge, not answered yet."""

@@ -10,7 +10,6 @@ import os
 import secrets
 import signal
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from agent.control.verbs import Argument, ControlError, UnreachableError
 from tests.ca import Config, TestCA
 from tests.integration.clock import SharedClock
 from tests.integration.tokens import TokenSetup
+from tests.parts.looped import looped
 from tests.parts.process import Part, Setting, running
 
 ROOT: Final = Path(__file__).parents[2]
@@ -345,21 +345,8 @@ def own_address() -> str:
 @contextmanager
 def serving(config: Config) -> Iterator[TestCA]:
     """Run a CA on a thread of its own, so that tests may block."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="test ca")
-    thread.start()
-    ca = TestCA(config)
-    try:
-        asyncio.run_coroutine_threadsafe(ca.__aenter__(), loop).result(PATIENCE)
-        try:
-            yield ca
-        finally:
-            leaving = ca.__aexit__(None, None, None)
-            asyncio.run_coroutine_threadsafe(leaving, loop).result(PATIENCE)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE)
-        loop.close()
+    with looped(TestCA(config), "test ca") as ca:
+        yield ca
 
 
 def is_root() -> bool:

@@ -326,9 +326,8 @@ def test_a_number_far_ahead_is_the_operators(tmp_path: Path) -> None:
             lists.signed = signed(said(place, 1, sequence=5000), 500)
             refuses(daemon, "step")
             daemon.ask("trust-accept", "ours")
-            daemon.wait(lambda s: shown(s)["sequence"] == 5000)
-            # What stands is said anew in the turn after.
-            daemon.wait(lambda s: not s.alarms("ours"))
+            status = daemon.wait(lambda s: shown(s)["sequence"] == 5000)
+            assert not status.alarms("ours")
             metric = 'nfcertd_trust_sequence{source="signed",trust="ours"}'
             assert place.metrics()[metric] == 5000
 

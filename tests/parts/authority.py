@@ -61,6 +61,22 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
+    def issue_client(
+        self, name: str, public: CertificatePublicKeyTypes
+    ) -> x509.Certificate:
+        """Return a client certificate with a common name and nothing more."""
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(
+            self._key.public_key()
+        )
+        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        return (
+            _builder(name, public)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+            .add_extension(purpose, critical=False)
+            .add_extension(issuer, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
 
 def make_server(directory: Path, names: tuple[str, ...]) -> ServerFiles:
     """Make an authority and a server certificate with its key, all PEM."""

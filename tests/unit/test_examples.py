@@ -81,6 +81,9 @@ def _uncommented() -> dict[str, object]:
     return tomllib.loads(re.sub(r"(?m)^#(?=\w)", "", REFERENCE.read_text()))
 
 
+_NAMED = {"token", "ca", "account", "token-authority", "trust", "certificate", "nf"}
+
+
 def _commented() -> dict[str, object]:
     """Return only the settings of the reference that are commented out."""
     lines = REFERENCE.read_text().splitlines()
@@ -118,7 +121,7 @@ def _settings(tree: object, path: str) -> Iterator[tuple[str, object]]:
             # Its keys are ids of rules, no settings of the model.
             yield path, tree
             return
-        named = path in {"token", "ca", "account", "trust", "certificate", "nf"}
+        named = path in _NAMED
         for key, value in tree.items():
             step = "*" if named else str(key)
             yield from _settings(value, f"{path}.{step}" if path else step)

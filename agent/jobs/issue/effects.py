@@ -131,7 +131,8 @@ class OrderNotFound:
 class AuthorizationSeen:
     """The CA showed an authorization; challenge and token are those we can answer.
 
-    So are the issuers that dns-persist-01 accepts in a record.
+    So are the issuers that dns-persist-01 accepts in a record, and what tkauth-01 says
+    of the token that it wants.
     """
 
     authorization: Authorization
@@ -140,6 +141,8 @@ class AuthorizationSeen:
     challenge_status: str
     retry_at: datetime | None = None
     issuers: tuple[str, ...] = ()
+    token_type: str = ""
+    authority: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,8 @@ def _authorization_seen(
                 challenge=seen.challenge,
                 token=seen.token,
                 issuers=seen.issuers,
+                token_type=seen.token_type,
+                authority=seen.authority,
                 answered=seen.challenge_status != "pending",
             )
             return entered(job, _with(phase, fetched))
