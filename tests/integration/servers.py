@@ -6,6 +6,7 @@ pointed at one of them, and a test asks its directory whether it has what is nee
 
 import json
 import os
+import socket
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -100,7 +101,18 @@ def why_not(name: str) -> str:
         return not_fetched("pebble")
     if os.geteuid() != 0:
         return f"{name} validates on port 80: needs root"
-    return not_fetched("acme2certifier")
+    return _taken() or not_fetched("acme2certifier")
+
+
+def _taken() -> str:
+    """Say which of the ports is taken that cannot be chosen, or nothing."""
+    for port in (53, 80):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.250.250.250", port))
+            except OSError as error:
+                return f"port {port} of loopback cannot be had: {error.strerror}"
+    return ""
 
 
 @contextmanager
