@@ -7,8 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from agent import __version__, demands
+from agent.byhand import ByHand
 from agent.cells import Cell, Cells
-from agent.clock import Clock
 from agent.control.verbs import Peer, Request
 from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
@@ -39,7 +39,7 @@ class Commands:
         vitals: Vitals,
         *,
         keys: Keys,
-        clock: Clock,
+        by_hand: ByHand,
         reload: Callable[[], tuple[str, ...]],
     ) -> None:
         """Take the parts that verbs act on; `reload` returns the problems it met."""
@@ -47,10 +47,14 @@ class Commands:
         self._manager = manager
         self._vitals = vitals
         self._keys = keys
-        self._clock = clock
+        self._by_hand = by_hand
         self._reload = reload
 
-    async def handle(self, request: Request, peer: Peer) -> Answer:  # noqa: ARG002 -- who may is decided before
+    async def handle(  # noqa: PLR0911 -- one arm a verb
+        self,
+        request: Request,
+        peer: Peer,  # noqa: ARG002 -- who may is decided before
+    ) -> Answer:
         """Answer one verb.
 
         Raises:
@@ -66,6 +70,8 @@ class Commands:
                 return await self._list_keys()
             case "config" | "reload":
                 return self._configuration(request.verb)
+            case "csr" | "import":
+                return await self._by_hand.handle(request, self._cell(name))
             case "revoke" | "replace" | "account-roll" | "account-deactivate":
                 return self._demand(request, name)
             case _:
@@ -135,7 +141,7 @@ class Commands:
         if record.issue is not None and not record.issue.running:
             # One is under way: it is not repeated, only tried at once.
             return replace(record, issue=_hurried(record.issue))
-        return replace(record, renew_asked=self._clock.now())
+        return replace(record, renew_asked=self._manager.moment().now)
 
     def _hurry_account(self, certificate: str) -> None:
         """Let the account that a certificate waits for be tried at once as well."""
@@ -173,7 +179,7 @@ class Commands:
 
     def _rolled(self, *, cancel: bool) -> Callable[[AccountRecord], AccountRecord]:
         """Ask for a roll-over, or try one that waits at once; or ask no more."""
-        asked = None if cancel else self._clock.now()
+        asked = None if cancel else self._manager.moment().now
 
         def edit(record: AccountRecord) -> AccountRecord:
             _check_usable(record)
@@ -195,7 +201,7 @@ class Commands:
             raise CommandError(f"{record.name} has no certificate yet")
         newest = record.publications[-1].number
         known = {
-            name: replace(endpoint, by="operator", proven_at=self._clock.now())
+            name: replace(endpoint, by="operator", proven_at=self._manager.moment().now)
             if endpoint.proven == newest
             else endpoint
             for name, endpoint in record.endpoints.items()
@@ -208,7 +214,7 @@ class Commands:
     def _accept(self, record: CertificateRecord) -> CertificateRecord:
         """Publish on an operator's word what was refused because of its profile."""
         context = self._manager.contexts()[record.name]
-        return accepted(record, context, self._clock.now())
+        return accepted(record, context, self._manager.moment().now)
 
     def _cell(self, name: str) -> Cell[CertificateRecord]:
         reason = self._cells.quarantined.get(f"certificate {name}")
@@ -289,6 +295,7 @@ def _release(record: CertificateRecord) -> CertificateRecord:
         deploy={name: _pardoned(job) for name, job in record.deploy.items()},
         retire={name: _pardoned(job) for name, job in record.retire.items()},
         revoke={name: _pardoned(job) for name, job in record.revoke.items()},
+        requesting=None if record.requesting is None else _pardoned(record.requesting),
         checking=None if record.checking is None else _pardoned(record.checking),
     )
 

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from agent import __version__, journal, loading, systemd, timesync
 from agent.auditing import Checkpoints
+from agent.byhand import by_hand
 from agent.cells import Cells, PinLedger, Store
 from agent.clock import Clock, SystemClock
 from agent.commands import Commands
@@ -266,7 +267,7 @@ class Daemon:
             self._manager,
             self._vitals,
             keys=self._keys,
-            clock=self._host.clock,
+            by_hand=by_hand(self._manager, self._host.clock, self._cells.roots),
             reload=self._reload,
         )
         destroyers = self._loading.config.agent.destroy_uids

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cryptography import x509
-
 from agent.acme.errors import NotOfferedError, RenewalInfoError
 from agent.client import ABOUT, AcmeClient, Observer, Pace, Transport
 from agent.clock import Clock
@@ -24,6 +22,7 @@ from agent.jobs import (
     certificate,
     deploy,
     renewal_info,
+    request,
     retire,
     revoke,
     trust,
@@ -35,8 +34,7 @@ from agent.jobs.references import kept
 from agent.jobs.revoking import account_of
 from agent.jobs.status import AskStatus, Heard
 from agent.jobs.step import Performed
-from agent.pemfiles import read_anchors, read_roots
-from agent.pki.chain import parse_anchors
+from agent.pemfiles import Anchors, read_roots
 from agent.ports import (
     Keys,
     Preflight,
@@ -51,6 +49,7 @@ from agent.procedures.account import AccountProcedure
 from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import IssueProcedure, Ordering
 from agent.procedures.renewal_info import RenewalInfoProcedure
+from agent.procedures.request import RequestProcedure
 from agent.procedures.revocation import RevokeProcedure
 from agent.procedures.status import StatusProcedure, asking_about
 from agent.records.certificate import CertificateRecord, IssueJob, Slot
@@ -58,7 +57,6 @@ from agent.records.others import AccountRecord
 from agent.records.trust import TrustRecord
 from agent.renewal.disposition import kind_of
 from agent.trail.exchange import About
-from agent.trust.errors import UnknownError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +122,8 @@ class Workshop:
             tools.publisher, tools.signaller, tools.prober, tools.clock
         )
         self._status = StatusProcedure(tools.retriever, tools.clock)
+        self._request = RequestProcedure(tools.keys)
+        self._anchors = Anchors(tools.trusted)
 
     def configure(self, config: Config) -> None:
         """Take a new configuration; CAs whose table is unchanged keep their clients.
@@ -155,6 +155,8 @@ class Workshop:
                 return await self._prune(record, context)
             case revoke.Revoke():
                 return await self._revoke(record, effect, context)
+            case request.MakeRequestKey() | request.SignRequest():
+                return await self._request.perform(effect, record, context)
             case AskStatus():
                 return await self._ask_status(record, effect, context)
             case (
@@ -239,8 +241,8 @@ class Workshop:
         ordering = Ordering(
             wish=context.wish,
             challenge=context.config.challenge,
-            anchors=lambda: self._anchors(bench.table),
-            issuers=lambda: self._issuers(bench.table),
+            anchors=lambda: self._anchors.of(bench.table),
+            issuers=lambda: self._anchors.issuers(bench.table),
             account=account,
             key=record.key(job.phase.key),
             preferred=context.config.chain or "",
@@ -294,7 +296,7 @@ class Workshop:
     ) -> Heard:
         issued = record.issued_as(effect.fingerprint)
         table = None if issued is None else self._config.ca.get(issued.ca)
-        anchors = () if table is None else await self._anchors(table)
+        anchors = () if table is None else await self._anchors.of(table)
         asking = asking_about(record, effect, context, anchors)
         return await self._status.perform(effect, asking)
 
@@ -319,7 +321,7 @@ class Workshop:
         bench = self._benches.get(name)
         followed = list_of(table.roots)
         if followed is not None:
-            roots: str | None = self._followed(followed)
+            roots: str | None = self._anchors.followed(followed)
         elif bench is not None:
             return bench
         else:
@@ -335,20 +337,6 @@ class Workshop:
             # Another job may have been faster while the file was read.
             self._benches[name] = self._equip(name, table, roots)
         return self._benches[name]
-
-    def _followed(self, name: str) -> str:
-        """Return the roots of a list that a CA's table follows.
-
-        Raises:
-            UnknownError: It has none yet.
-        """
-        roots = self._tools.trusted(name)
-        if not roots:
-            raise UnknownError(
-                f"the list {name} that the ca's roots follow has no roots",
-                hint=f"see nfcertd trust for what keeps {name} from being fetched",
-            )
-        return roots
 
     def _equip(self, name: str, table: Ca, roots: str | None) -> _Bench:
         tools = self._tools
@@ -369,20 +357,6 @@ class Workshop:
             RevokeProcedure(client, tools.keys),
             RenewalInfoProcedure(client),
         )
-
-    async def _anchors(self, table: Ca) -> tuple[x509.Certificate, ...]:
-        """Read the anchors at each use: an operator may have replaced the file."""
-        path = table.chain_roots or table.roots
-        followed = list_of(path)
-        if followed is not None:
-            return parse_anchors(self._followed(followed).encode("ascii"))
-        if path == "system":
-            path = "/etc/ssl/certs/ca-certificates.crt"
-        return await read_anchors(path)
-
-    async def _issuers(self, table: Ca) -> tuple[x509.Certificate, ...]:
-        """Read who must have signed what a CA issues; none where anybody may."""
-        return () if table.issuers is None else await read_anchors(table.issuers)
 
 
 def _about(record: CertificateRecord, context: Context, job: IssueJob) -> About:

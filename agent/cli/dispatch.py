@@ -5,6 +5,7 @@ Only the module of the subcommand is imported: `nfcertd status` loads no cryptog
 
 import argparse
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "hold": "leave a certificate as it is until it is released",
     "release": "end a hold, or let a manual deployment go on",
     "ack": "accept a deployment that could not be proven over the wire",
+    "csr": "print a request for the next key, to take to a ca by hand",
+    "import": "take the certificate that a ca issued for such a request",
     "revoke": "have a certificate revoked by its ca",
     "replace": "replace a certificate whose key is compromised",
     "accept": "deploy a certificate that was refused for its profile",
@@ -73,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str, words: Sequence[str]) -> int:
-    command = cast("Command", importlib.import_module(f"agent.cli.{name}"))
+    # `import` cannot be the name of a module.
+    module = f"{name}_" if keyword.iskeyword(name) else name
+    command = cast("Command", importlib.import_module(f"agent.cli.{module}"))
     parser = argparse.ArgumentParser(
         prog=f"nfcertd {name}", description=COMMANDS[name], allow_abbrev=False
     )

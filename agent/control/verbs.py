@@ -48,6 +48,8 @@ VERBS: Final[Mapping[str, VerbClass]] = {
     "trust-accept": VerbClass.OPERATE,
     "account-roll": VerbClass.OPERATE,
     "accept": VerbClass.OPERATE,
+    "csr": VerbClass.OPERATE,
+    "import": VerbClass.OPERATE,
     "revoke": VerbClass.DESTROY,
     "replace": VerbClass.DESTROY,
     "decommission": VerbClass.DESTROY,

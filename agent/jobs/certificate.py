@@ -13,6 +13,7 @@ from agent.jobs import (
     issuing,
     renewal_info,
     replacing,
+    request,
     retire,
     retiring,
     revoke,
@@ -31,6 +32,7 @@ Effect = (
     | retire.Effect
     | revoke.Effect
     | renewal_info.Effect
+    | request.Effect
     | status.Effect
 )
 Outcome = (
@@ -39,6 +41,7 @@ Outcome = (
     | retire.Outcome
     | revoke.Outcome
     | renewal_info.Outcome
+    | request.Outcome
     | status.Outcome
 )
 
@@ -65,6 +68,8 @@ def next_step(  # noqa: C901, PLR0911 -- one arm a kind
             return replacing.next_step(record, record.replacing, context)
         case "renewal-info" if record.renewal_info is not None:
             return renewal_info.next_step(record, record.renewal_info, context, now)
+        case "csr" if record.requesting is not None:
+            return request.next_step(record.requesting, now)
         case "status" if record.checking is not None:
             return status.next_step(record, record.checking)
         case _:
@@ -72,7 +77,7 @@ def next_step(  # noqa: C901, PLR0911 -- one arm a kind
             return retire.next_step(record.retire[slot.name], retirement, now)
 
 
-def fold(
+def fold(  # noqa: PLR0911 -- one arm a kind
     record: CertificateRecord,
     slot: Slot,
     effect: Effect,
@@ -94,6 +99,8 @@ def fold(
             return revoking.fold(record, name, outcome, context, moment)
         case "renewal-info" if record.renewal_info is not None:
             return renewal_info.fold(record, record.renewal_info, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
+        case "csr" if record.requesting is not None:
+            return request.fold(record, record.requesting, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "status" if isinstance(effect, status.AskStatus):
             return status.fold(record, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "retire" if isinstance(outcome, Performed | Failed):

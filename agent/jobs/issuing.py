@@ -187,6 +187,47 @@ def _issued(
     return published(record, issuance, context)
 
 
+def imported(
+    record: CertificateRecord,
+    brought: issue.Downloaded,
+    context: Context,
+    moment: Moment,
+) -> CertificateRecord:
+    """Return the record with a certificate that a person brought for its request.
+
+    It counts as of the configured CA, so that the next one is ordered there when its
+    time has come; only its revocation cannot be asked for there, nor its renewal
+    information.
+    """
+    asked = record.requesting
+    if asked is None:
+        raise LookupError(record.name)
+    chain, wanted = brought.chain, context.wanted
+    issuance = Issuance(
+        fingerprint=chain.fingerprint,
+        serial=chain.serial,
+        names=chain.names,
+        ca=wanted.ca,
+        directory=wanted.directory,
+        key=asked.phase.key,
+        order="",
+        not_before=chain.not_before,
+        not_after=chain.not_after,
+        issued_at=moment.now,
+        draw=moment.draw,
+        chain=chain.pem,
+        anchor=chain.anchor,
+        asked_profile=wanted.profile,
+        must_staple=wanted.must_staple,
+        anchor_subject=chain.anchor_subject,
+        content=wanted.content,
+        findings=brought.findings,
+    )
+    known = replace(_remembered(issuance, chain.sources), directory="")
+    record = replace(record, issued=(*record.issued, known))
+    return published(record, issuance, context)
+
+
 def _remembered(issuance: Issuance, sources: Sources) -> IssuedRecord:
     """Return what stays known of a certificate until it ends."""
     return IssuedRecord(

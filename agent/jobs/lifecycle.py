@@ -102,6 +102,8 @@ def _edited(  # noqa: PLR0911 -- one arm a kind
         case "revoke":
             asked = edit(record.revoke[name])
             return replace(record, revoke={**record.revoke, name: asked})
+        case "csr" if record.requesting is not None:
+            return replace(record, requesting=edit(record.requesting))
         case "status" if record.checking is not None:
             return replace(record, checking=edit(record.checking))
         case "replace" if record.replacing is not None:

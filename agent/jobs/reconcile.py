@@ -10,12 +10,10 @@ from msgspec.structs import replace
 
 from agent.acme.identifiers import identifiers, same
 from agent.config.model import Certificate
-from agent.config.tokens import Key
-from agent.config.units import duration
 from agent.jobs import replacing, status
 from agent.jobs.alarms import with_alarms
 from agent.jobs.authority import changes, resumed
-from agent.jobs.choosing import adopted_id, choose_key, key_fits
+from agent.jobs.choosing import adopted_id, choose_key, key_fits, key_to_reuse
 from agent.jobs.context import Context
 from agent.jobs.references import needed_keys
 from agent.jobs.refusal import reconsidered
@@ -47,6 +45,7 @@ def reconcile(
     """Return the record with the jobs that should exist now."""
     record = reconsidered(record, context, moment.now)
     record = _issue(record, context, moment)
+    record = _request(record, context)
     record = _publish(record, context)
     record = _deploy(record, context, moment)
     record = replacing.advance(record, context, moment)
@@ -159,7 +158,10 @@ def _issue(
     reason = reason_to_issue(record, context, moment.now)
     if reason is None:
         return record
-    key = _key_to_reuse(record, context.config.key, moment.now)
+    key = key_to_reuse(record, context.config.key, moment.now)
+    if spare is None and record.requesting is not None:
+        # Whichever CA certifies it first.
+        spare = record.key(record.requesting.phase.key)
     if key is None and spare is not None and _is_spare(spare, record, context):
         key = spare
     if key is None:
@@ -222,25 +224,6 @@ def _is_spare(key: KeyRecord, record: CertificateRecord, context: Context) -> bo
     return good and key_fits(key, context.config.key)
 
 
-def _key_to_reuse(
-    record: CertificateRecord, config: Key, now: datetime
-) -> KeyRecord | None:
-    """Return the key in service, or the one adopted, where it may serve on."""
-    adopted = adopted_id(config)
-    if adopted is not None:
-        return next((k for k in record.keys if key_fits(k, config)), None)
-    if config.rotate == "every-renewal" or not record.publications:
-        return None
-    newest = record.publications[-1]
-    key = newest.key
-    revoked = record.revocation(newest.issuance.fingerprint) is not None
-    if revoked or key.id in record.compromised or not key_fits(key, config):
-        return None
-    if config.rotate != "never" and now >= key.created + duration(config.rotate):
-        return None
-    return next((k for k in record.keys if k.id == key.id), None)
-
-
 def _forget(record: CertificateRecord, moment: Moment) -> CertificateRecord:
     """Forget the certificates that have ended, and with them their revocations.
 
@@ -258,6 +241,16 @@ def _forget(record: CertificateRecord, moment: Moment) -> CertificateRecord:
     issued = tuple(i for i in record.issued if i in lasting or i.fingerprint in busy)
     revoke = {name: job for name, job in record.revoke.items() if name not in gone}
     return replace(record, issued=issued, revoke=revoke)
+
+
+def _request(record: CertificateRecord, context: Context) -> CertificateRecord:
+    """Drop a request whose key is not, or no longer, what may be certified."""
+    job = record.requesting
+    if job is None or job.running:
+        return record
+    key = record.key(job.phase.key)
+    good = key_fits(key, context.config.key) and key.id not in record.compromised
+    return record if good else replace(record, requesting=None)
 
 
 def _publish(record: CertificateRecord, context: Context) -> CertificateRecord:

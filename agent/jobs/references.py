@@ -45,6 +45,8 @@ def needed_keys(
     keys = {p.issuance.key for p in record.publications if p.number in numbers}
     if record.issue is not None:
         keys.add(record.issue.phase.key)
+    if record.requesting is not None:
+        keys.add(record.requesting.phase.key)
     # It may have to sign its own revocation.
     keys |= {i.key for i in record.issued if i.fingerprint in record.revoke}
     job = record.replacing

@@ -54,6 +54,7 @@ def published(
     return replace(
         record,
         issue=None,
+        requesting=None,
         wanted=None,
         refused=None,
         renew_asked=None,

@@ -107,6 +107,12 @@ def _key_usage(bits: Sequence[str]) -> x509.KeyUsage:
     )
 
 
+def pem_of(der: bytes) -> str:
+    """Return a request in PEM (RFC 7468 section 7)."""
+    request = x509.load_der_x509_csr(der)
+    return request.public_bytes(Encoding.PEM).decode("ascii")
+
+
 def _hash_for(
     key: CertificateIssuerPrivateKeyTypes,
 ) -> hashes.SHA256 | hashes.SHA384 | None:

@@ -17,6 +17,7 @@ from agent.records.job import Alarm, Failure, Job
 from agent.records.keys import KeyRecord
 from agent.records.phases import AskDue, Deployment, IssuePhase, RetirePhase
 from agent.records.renewal import RenewalRecord
+from agent.records.request import RequestJob
 from agent.records.revocation import (
     CheckJob,
     IssuedRecord,
@@ -40,6 +41,7 @@ AnyJob = (
     | RevokeJob
     | ReplaceJob
     | RenewalInfoJob
+    | RequestJob
     | CheckJob
 )
 
@@ -238,6 +240,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         replacing: The replacement of a compromised key.
         renewal_info: A question to the CA when the newest issuance should be renewed.
         renewal: What it answered.
+        requesting: The request that a person takes to a CA.
         checking: The job that asks for the status of the newest certificate.
         status: What was heard of it last.
         replaced: The last order for a certificate that its CA had revoked.
@@ -267,6 +270,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     replacing: ReplaceJob | None = None
     renewal_info: RenewalInfoJob | None = None
     renewal: RenewalRecord | None = None
+    requesting: RequestJob | None = None
     checking: CheckJob | None = None
     status: StatusRecord | None = None
     replaced: Replaced | None = None
@@ -336,8 +340,8 @@ class Slot(NamedTuple):
 
     Attributes:
         kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `status`,
-            `renewal-info`; for accounts `register`, `roll`, `update`, `deactivate`,
-            `retire`.
+            `renewal-info`, `csr`; for accounts `register`, `roll`, `update`,
+            `deactivate`, `retire`.
         name: Endpoint of a deployment, id of a key to retire, fingerprint of a
             certificate to revoke, else empty.
     """
@@ -358,6 +362,8 @@ def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
         found[Slot("replace")] = record.replacing
     if record.renewal_info is not None:
         found[Slot("renewal-info")] = record.renewal_info
+    if record.requesting is not None:
+        found[Slot("csr")] = record.requesting
     if record.checking is not None:
         found[Slot("status")] = record.checking
     return found

@@ -16,6 +16,7 @@ from agent.records.phases import (
     Processing,
     Stage,
 )
+from agent.records.request import RequestKeyChosen, RequestKeyMade, RequestSigned
 from agent.records.revocation import ReplaceStage, RevocationAsked, StatusDue
 
 
@@ -29,6 +30,7 @@ PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "retire": _tags(Condemned, Destroyed),
     "revoke": _tags(RevocationAsked),
     "replace": tuple(ReplaceStage),
+    "csr": _tags(RequestKeyChosen, RequestKeyMade, RequestSigned),
     "status": _tags(StatusDue),
     "renewal-info": _tags(AskDue),
 }

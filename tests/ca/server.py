@@ -8,9 +8,10 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, cast
 
 from aiohttp import web
+from cryptography import x509
 
 from tests.ca.accounts import Account
 from tests.ca.actions import http_date
@@ -21,7 +22,7 @@ from tests.ca.endpoints import Endpoints, Rooms
 from tests.ca.exchange import Answer, Delivery, Exchange, json_answer
 from tests.ca.faults import Faults
 from tests.ca.gate import peek
-from tests.ca.issuing import Authority, Issued, Profile
+from tests.ca.issuing import Authority, Issued, Profile, PublicKey, validity_of
 from tests.ca.log import Entry, Log
 from tests.ca.orders import Challenge, Order
 from tests.ca.problems import ProblemError
@@ -122,6 +123,22 @@ class TestCA:
             crl_url=f"{base}/crl" if statements.crl else None,
             ocsp_url=f"{base}/ocsp" if statements.ocsp else None,
         )
+
+    def certify(self, csr: bytes) -> bytes:
+        """Issue a chain for a PEM request, as the CA's operator does at a desk."""
+        request = x509.load_pem_x509_csr(csr)
+        names = request.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
+        profile = self.config.profile
+        leaf = self._authority.sign(
+            cast("PublicKey", request.public_key()),
+            list(names),
+            profile,
+            validity_of(profile, self.config.now()),
+            request,
+        )
+        return self._authority.chain(leaf)
 
     def revoke(self, serial: int, reason: int) -> None:
         """Revoke a certificate as the CA's own operator does, whoever holds it."""

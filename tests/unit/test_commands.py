@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from agent.auditing import Auditor
+from agent.byhand import ByHand
 from agent.cells import Cells
 from agent.commands import Commands
 from agent.config.trail import Audit
@@ -15,15 +16,19 @@ from agent.control.verbs import RESERVED, VERBS, Argument, Peer, Request
 from agent.counters import Counters
 from agent.demands import CommandError
 from agent.errors import AgentError
+from agent.jobs.context import Context
+from agent.jobs.issue.effects import Downloaded
 from agent.keys.ports import TokenKey
 from agent.keys.store import Keys
 from agent.manager import Draws, Manager
+from agent.pki.chain import ChainError
 from agent.records.certificate import (
     CertificateRecord,
     EndpointRecord,
     IssueJob,
 )
 from agent.records.job import Disposition, Failure
+from agent.records.keys import KeyRecord
 from agent.records.phases import KeyMade
 from agent.records.trust import RefusedDocument
 from agent.shapes import TrustView
@@ -116,9 +121,13 @@ class Office:
             self.manager,
             vitals,
             keys=Tokens(),
-            clock=self.clock,
+            by_hand=ByHand(self.manager, self.clock, self._check),
             reload=self._reload,
         )
+
+    async def _check(self, pem: bytes, key: KeyRecord, about: Context) -> Downloaded:
+        del pem, about
+        raise ChainError(f"nobody brings a chain for key {key.number}")
 
     def follow(self, name: str) -> None:
         """Configure a list, and give it its record."""
