@@ -117,7 +117,7 @@ class Observer(Protocol):
         ...
 
     def exchanged(self, exchange: Exchange) -> None:
-        """Note a signed request and its answer; for the audit trail."""
+        """Note a request and its answer; for the audit trail."""
         ...
 
     def skew(self, ca: str, seconds: float) -> None:
@@ -224,7 +224,7 @@ class AcmeClient:
         nonce = await self._nonce()
         for _ in range(MAX_NONCE_TRIES):
             request = await _signed(url, payload, signer, nonce)
-            response = await self._signed_exchange(request, resource, nonce)
+            response = await self._exchange(request, resource, nonce)
             fresh = replay_nonce(response.headers.get("replay-nonce"))
             if not _is_bad_nonce(response):
                 self._keep(fresh)
@@ -279,16 +279,6 @@ class AcmeClient:
         if nonce is not None and len(self._nonces) < MAX_NONCES:
             self._nonces.append((nonce, self._clock.monotonic()))
 
-    async def _signed_exchange(
-        self, request: Request, resource: str, nonce: str
-    ) -> Response:
-        response: Response | None = None
-        try:
-            response = await self._exchange(request, resource)
-            return response
-        finally:
-            self._tell(resource, nonce, response)
-
     def _tell(self, resource: str, nonce: str, response: Response | None) -> None:
         """Tell the observer of a request, whatever became of it."""
         headers = {} if response is None else response.headers
@@ -306,19 +296,23 @@ class AcmeClient:
                 problem=_problem_of(response),
             )
         )
-        self._known = received or self._known
+        if nonce:
+            self._known = received or self._known
 
-    async def _exchange(self, request: Request, resource: str) -> Response:
+    async def _exchange(
+        self, request: Request, resource: str, nonce: str = ""
+    ) -> Response:
         if self._pace is not None:
             await self._pace.turn()
         begun = self._clock.monotonic()
-        status = 0
+        response: Response | None = None
         try:
             response = await self._transport.send(request)
-            status = response.status
         finally:
+            status = 0 if response is None else response.status
             seconds = self._clock.monotonic() - begun
             self._observer.request(self.name, resource, status, seconds)
+            self._tell(resource, nonce, response)
         date = http_date(response.headers.get("date"))
         if date is not None:
             ahead = (date - self._clock.now()).total_seconds()

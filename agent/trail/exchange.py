@@ -29,14 +29,14 @@ class About:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """A signed request and its answer.
+    """A request and its answer.
 
     Attributes:
         ca: Name of the CA.
         resource: What was asked for, such as `newOrder`.
         about: What it was for.
         status: HTTP status; 0 where no answer came.
-        sent: The nonce that the request carried.
+        sent: The nonce that the request carried; empty where it was not signed.
         received: The nonce that came with the answer, or empty.
         known: The nonce that came with the answer before, or empty for the first.
         location: `Location` of the answer, or empty.
@@ -66,7 +66,7 @@ def facts(exchange: Exchange) -> Iterator[Fact]:
         ca=exchange.ca,
         transaction=about.transaction,
         sender_nonce=sent,
-        recip_nonce=nonce_mark(exchange.known) or _FIRST_NONCE,
+        recip_nonce=(nonce_mark(exchange.known) or _FIRST_NONCE) if sent else "",
     )
     if not exchange.status:
         return

@@ -64,7 +64,9 @@ def test_a_life_reads_in_the_words_of_cmp_and_verifies(
             daemon.settle_deployed("web", 2)
         found = entries(place)
         words = [entry.event for entry in found]
-        assert in_order(words, "ir", "ip", "cr", "cp", "certconf", "pkiconf")
+        assert in_order(
+            words, "genm", "genp", "ir", "ip", "cr", "cp", "certconf", "pkiconf"
+        )
         assert in_order(words, "pkiconf", "operator", "kur", "kup", "certconf")
         first = next(entry for entry in found if entry.event == "ir")
         assert first.recip_nonce == "0"

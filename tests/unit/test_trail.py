@@ -248,6 +248,14 @@ def test_the_very_first_message_has_a_recipient_nonce_of_0_on_paper() -> None:
     assert asked.sender_nonce != "0"
 
 
+def test_an_unsigned_question_has_no_sender_nonce() -> None:
+    """A directory, a nonce and renewal information are asked for without one."""
+    asked, answered = facts(exchange(resource="newNonce", sent="", location=""))
+    assert (asked.event, answered.event) == ("genm", "genp")
+    assert (asked.sender_nonce, asked.recip_nonce) == ("", "")
+    assert answered.recip_nonce == nonce_mark("nonce-that-came-back")
+
+
 def test_a_refusal_is_an_error_with_its_failure_info() -> None:
     """CMP's PKIFailureInfo stands beside ACME's type."""
     _, answered = facts(exchange(status=403, problem="unauthorized", location=""))
