@@ -285,13 +285,14 @@ def _pardoned(job: Job[P]) -> Job[P]:
 
 
 def _release(record: CertificateRecord) -> CertificateRecord:
-    issue, asking = record.issue, record.renewal_info
+    issue, asking, left = record.issue, record.renewal_info, record.abandon
     return replace(
         record,
         held=False,
         released=record.publication_count,
         issue=None if issue is None else _pardoned(issue),
         renewal_info=None if asking is None else _pardoned(asking),
+        abandon=None if left is None else _pardoned(left),
         deploy={name: _pardoned(job) for name, job in record.deploy.items()},
         retire={name: _pardoned(job) for name, job in record.retire.items()},
         revoke={name: _pardoned(job) for name, job in record.revoke.items()},

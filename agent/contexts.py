@@ -99,14 +99,17 @@ class Contexts:
     def _bound(self, account: str) -> str:
         """Return a certificate whose order is bound to the key of an account.
 
-        A revocation is signed by whichever account ordered the certificate.
+        A revocation is signed by whichever account ordered the certificate, and so is
+        what is asked of orders that were given up.
         """
         for name, cell in self._cells.certificates.items():
             wanted = cell.record.wanted
             known = "" if wanted is None else wanted.account
             ours = known == account if known else account in self._accounts_of(name)
             revoking = any(job.running for job in cell.record.revoke.values())
-            if revoking or (ours and is_bound(cell.record)):
+            left = cell.record.abandon
+            abandoning = left is not None and left.running
+            if revoking or abandoning or (ours and is_bound(cell.record)):
                 return name
         return ""
 

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from agent import __version__, journal, loading, systemd, timesync
 from agent.auditing import Checkpoints
+from agent.benches import Tools
 from agent.byhand import by_hand
 from agent.cells import Cells, PinLedger, Store
 from agent.clock import Clock, SystemClock
@@ -45,7 +46,7 @@ from agent.records.others import InstanceRecord
 from agent.store import Store as FileStore
 from agent.trail.exchange import Exchange
 from agent.vitals import Instruments, Loading, Vitals
-from agent.workshop import Tools, Workshop
+from agent.workshop import Workshop
 
 _log: Final = logging.getLogger("nfcertd")
 

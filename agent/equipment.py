@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from agent import systemd
 from agent.audit import Trail
 from agent.auditing import Auditor
+from agent.benches import Tools
 from agent.client import Observer
 from agent.clock import Clock
 from agent.config.authorities import Ca, ClientIdentity, allowed_hosts
@@ -40,7 +41,6 @@ from agent.solvers.http01 import Http01
 from agent.solvers.tkauth01 import TkAuth01
 from agent.solvers.tlsalpn01.solver import TlsAlpn01
 from agent.transport import HttpsTransport, Peer
-from agent.workshop import Tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

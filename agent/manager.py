@@ -283,7 +283,7 @@ class Manager:
 
     def _ca(self, place: Place) -> str | None:
         """Return the CA that a job asks something of; None where it asks nothing."""
-        asks = place.slot.kind in {"issue", "revoke", "renewal-info"}
+        asks = place.slot.kind in {"issue", "revoke", "renewal-info", "abandon"}
         if not asks or not self._has(place):
             return None
         return self._contexts.current(place.name).ca

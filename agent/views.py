@@ -235,7 +235,7 @@ def _plan(
     if context is None:
         return PlanView(next="nothing, it is not configured", at=None, rule="unmanaged")
     for job in _jobs(record, context, now):
-        if not job.slot.startswith(("retire", "renewal-info")):
+        if not job.slot.startswith(("retire", "renewal-info", "abandon")):
             rule = f"after {job.failures} failures" if job.failures else job.reason
             where = f" at {context.ca}" if record.choice else ""
             step = f"{job.slot}{where}: {job.next}"

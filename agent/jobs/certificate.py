@@ -8,6 +8,7 @@ job stands in the record is in a module of its own; here is only which.
 from datetime import datetime
 
 from agent.jobs import (
+    abandon,
     deploy,
     deploying,
     issuing,
@@ -34,6 +35,7 @@ Effect = (
     | renewal_info.Effect
     | request.Effect
     | status.Effect
+    | abandon.Effect
 )
 Outcome = (
     issue.Outcome
@@ -43,10 +45,11 @@ Outcome = (
     | renewal_info.Outcome
     | request.Outcome
     | status.Outcome
+    | abandon.Outcome
 )
 
 
-def next_step(  # noqa: C901, PLR0911 -- one arm a kind
+def next_step(  # noqa: C901, PLR0911, PLR0912 -- one arm a kind
     record: CertificateRecord, slot: Slot, context: Context, now: datetime
 ) -> Do[Effect] | Wait:
     """Return what the job in a slot does next."""
@@ -72,12 +75,14 @@ def next_step(  # noqa: C901, PLR0911 -- one arm a kind
             return request.next_step(record.requesting, now)
         case "status" if record.checking is not None:
             return status.next_step(record, record.checking)
+        case "abandon" if record.abandon is not None:
+            return abandon.next_step(record, record.abandon, context, now)
         case _:
             retirement = retiring.view_of(record, slot.name, context)
             return retire.next_step(record.retire[slot.name], retirement, now)
 
 
-def fold(  # noqa: PLR0911 -- one arm a kind
+def fold(  # noqa: C901, PLR0911 -- one arm a kind
     record: CertificateRecord,
     slot: Slot,
     effect: Effect,
@@ -103,6 +108,8 @@ def fold(  # noqa: PLR0911 -- one arm a kind
             return request.fold(record, record.requesting, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "status" if isinstance(effect, status.AskStatus):
             return status.fold(record, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
+        case "abandon" if record.abandon is not None:
+            return abandon.fold(record, record.abandon, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case "retire" if isinstance(outcome, Performed | Failed):
             return retiring.fold(record, name, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
         case _:

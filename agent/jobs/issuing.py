@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agent.jobs.abandon import comes_first, given_up, with_abandoned
 from agent.jobs.account import waits_for_person, why_unusable
 from agent.jobs.authority import gated, is_emergency, order_gated
 from agent.jobs.context import Context
@@ -58,6 +59,10 @@ def next_step(
     step = steps.next_step(job, view, now)
     if not isinstance(step, Do):
         return step
+    ordering = isinstance(step.effect, issue.CreateOrder) and not emergency
+    if ordering and comes_first(record, context):
+        reason = "what the last order left is cleared away first"
+        return Wait(until=None, reason=reason)
     wait = _kept_from_ca(step.effect, context, now, urgent=emergency)
     return wait or Do(step.effect)
 
@@ -160,7 +165,9 @@ def fold(
         case _:
             pass
     after = fold_job(job, effect, outcome, view, moment)
-    return replace(record, issue=after)
+    record = replace(record, issue=after)
+    left = given_up(job, after, effect, outcome)
+    return with_abandoned(record, left, record.wanted, context, moment)
 
 
 def _without(wanted: Wanted, member: str) -> Wanted:

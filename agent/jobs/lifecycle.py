@@ -89,7 +89,7 @@ def is_suspect(record: CertificateRecord | AccountRecord, slot: Slot) -> bool:
     return mine is not None and mine.crashes > 0
 
 
-def _edited(  # noqa: PLR0911 -- one arm a kind
+def _edited(  # noqa: C901, PLR0911 -- one arm a kind
     record: CertificateRecord, slot: Slot, edit: Edit
 ) -> CertificateRecord:
     name = slot.name
@@ -108,6 +108,8 @@ def _edited(  # noqa: PLR0911 -- one arm a kind
             return replace(record, checking=edit(record.checking))
         case "replace" if record.replacing is not None:
             return replace(record, replacing=edit(record.replacing))
+        case "abandon" if record.abandon is not None:
+            return replace(record, abandon=edit(record.abandon))
         case "renewal-info" if record.renewal_info is not None:
             return replace(record, renewal_info=edit(record.renewal_info))
         case _:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from agent.acme.identifiers import identifiers, same
 from agent.config.model import Certificate
 from agent.jobs import replacing, status
+from agent.jobs.abandon import pending, reconcile_abandoned, with_abandoned
 from agent.jobs.alarms import with_alarms
 from agent.jobs.authority import changes, resumed
 from agent.jobs.choosing import adopted_id, choose_key, key_fits, key_to_reuse
@@ -52,6 +53,7 @@ def reconcile(
     record = status.reconcile(record, context, moment)
     record = _forget(record, moment)
     record = _retire(record, context, moment)
+    record = reconcile_abandoned(record, context)
     record = reconcile_renewal_info(record, context, moment)
     return with_alarms(record, context, moment.now)
 
@@ -154,6 +156,8 @@ def _issue(
         return record if job is None else replace(record, issue=None, wanted=None)
     spare = None if job is None else record.key(job.phase.key)
     if job is not None:
+        left, wanted = pending(job), record.wanted
+        record = with_abandoned(record, left, wanted, context, moment)
         record = replace(record, issue=None, wanted=None)
     reason = reason_to_issue(record, context, moment.now)
     if reason is None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from agent.records.abandonment import AbandonJob
 from agent.records.deployment import Sighting
 from agent.records.job import Alarm, Failure, Job
 from agent.records.keys import KeyRecord
@@ -43,6 +44,7 @@ AnyJob = (
     | RenewalInfoJob
     | RequestJob
     | CheckJob
+    | AbandonJob
 )
 
 
@@ -245,6 +247,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         status: What was heard of it last.
         replaced: The last order for a certificate that its CA had revoked.
         refused: The last issuance that was refused, until a later one is not.
+        abandon: Authorizations of orders that were given up.
         alarms: By slug.
         held: An operator stopped it with `hold`.
         released: Highest publication an operator let through with `release`.
@@ -275,6 +278,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     status: StatusRecord | None = None
     replaced: Replaced | None = None
     refused: Refused | None = None
+    abandon: AbandonJob | None = None
     alarms: Mapping[str, Alarm] = msgspec.field(default_factory=dict)
     held: bool = False
     released: int = 0
@@ -340,7 +344,7 @@ class Slot(NamedTuple):
 
     Attributes:
         kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `status`,
-            `renewal-info`, `csr`; for accounts `register`, `roll`, `update`,
+            `renewal-info`, `csr`, `abandon`; for accounts `register`, `roll`, `update`,
             `deactivate`, `retire`.
         name: Endpoint of a deployment, id of a key to retire, fingerprint of a
             certificate to revoke, else empty.
@@ -366,4 +370,6 @@ def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
         found[Slot("csr")] = record.requesting
     if record.checking is not None:
         found[Slot("status")] = record.checking
+    if record.abandon is not None:
+        found[Slot("abandon")] = record.abandon
     return found

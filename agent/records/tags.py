@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from agent.records.abandonment import Abandoned
 from agent.records.phases import (
     Answering,
     AskDue,
@@ -33,5 +34,6 @@ PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "csr": _tags(RequestKeyChosen, RequestKeyMade, RequestSigned),
     "status": _tags(StatusDue),
     "renewal-info": _tags(AskDue),
+    "abandon": _tags(Abandoned),
 }
 """The tags of the phases, by the kind of the job; a phase without tag has stages."""

@@ -93,6 +93,7 @@ class Desk:
         board: Its solver.
         ordering: An order of two names by a registered account.
         revoke: What has certificates revoked.
+        keys: Where the keys of both are.
     """
 
     ca: TestCA
@@ -101,6 +102,7 @@ class Desk:
     board: Board
     ordering: Ordering
     revoke: RevokeProcedure
+    keys: FileKeys
 
     async def perform(self, effect: effects.Effect, **changes: object) -> object:
         """Perform an effect, with changes to the ordering."""
@@ -196,7 +198,7 @@ async def desk(home: Path, **switches: object) -> AsyncIterator[Desk]:
                 account = await _registered(client, keys, ca)
                 ordering = await _ordering(keys, account, ca)
                 revoke = RevokeProcedure(client, keys)
-                yield Desk(ca, issue, client, board, ordering, revoke)
+                yield Desk(ca, issue, client, board, ordering, revoke, keys)
             finally:
                 await issue.aclose()
                 await transport.aclose()

@@ -99,7 +99,7 @@ def _name(record: Record) -> str:
 
 def begun_effects(record: Record) -> Iterator[str]:
     """Yield the effects that a record says are under way."""
-    kinds = ("issue", "register", "roll", "update", "deactivate")
+    kinds = ("issue", "abandon", "register", "roll", "update", "deactivate")
     jobs: list[object] = [getattr(record, kind, None) for kind in kinds]
     for table in ("deploy", "retire", "revoke"):
         jobs += getattr(record, table, {}).values()

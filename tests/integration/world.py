@@ -17,6 +17,7 @@ from typing import Final
 from msgspec import structs
 
 from agent import demands, loading
+from agent.benches import Tools
 from agent.config.model import Config as Configuration
 from agent.daemon import Daemon, Host
 from agent.jobs.certificate import next_step
@@ -25,7 +26,6 @@ from agent.manager import Draws
 from agent.records.certificate import CertificateRecord, jobs
 from agent.records.others import AccountRecord, account_jobs
 from agent.solvers.http01 import Http01
-from agent.workshop import Tools
 from tests.ca import Config, TestCA
 from tests.fakes.clock import FakeClock
 from tests.integration.scene import (

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from agent.benches import Tools
 from agent.config.authorities import Ca, allowed_hosts
 from agent.config.endpoints import Endpoint, Reload
 from agent.config.model import Config
@@ -28,7 +29,7 @@ from agent.records.phases import (
 )
 from agent.transport import HttpsTransport, Peer, TransportError
 from agent.trust.errors import UnknownError
-from agent.workshop import Tools, Workshop
+from agent.workshop import Workshop
 from tests.ca.transport import make_transport
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.subjects import account, config, context, deployed, table
