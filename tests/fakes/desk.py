@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography import x509
 
-from agent.acme.identifiers import Identifier
 from agent.client import AcmeClient
 from agent.clock import SystemClock
 from agent.config.authorities import Account
@@ -121,12 +120,10 @@ class Desk:
         assert isinstance(seen, effects.AuthorizationSeen)
         return seen
 
-    async def fetch_again(
-        self, known: AuthorizationRecord, ordered: tuple[Identifier, ...]
-    ) -> None:
+    async def fetch_again(self, known: AuthorizationRecord, ordered: Wish) -> None:
         """Fetch an answered authorization of another order; the CA's words are lost."""
         with suppress(AgentError):
-            await self.perform(effects.FetchAuthorization(known), identifiers=ordered)
+            await self.perform(effects.FetchAuthorization(known), wish=ordered)
 
     async def challenge(self, url: str) -> AuthorizationRecord:
         """Return an authorization with its challenge, not answered yet."""

@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from agent.acme import jws
-from agent.acme.identifiers import Identifier, identifiers
+from agent.acme.identifiers import Identifier
 from agent.jobs.issue import effects
 from agent.records.phases import AuthorizationRecord
 from agent.solvers.errors import BusyError
 from tests.ca import Fault, actions
-from tests.fakes.desk import NAMES, Desk, desk, order_record
+from tests.fakes.desk import NAMES, Desk, desk, order_record, wish
 
 
 async def _all_challenges(place: Desk) -> list[AuthorizationRecord]:
@@ -60,14 +60,12 @@ async def test_a_challenge_without_a_token_is_presented(tmp_path: Path) -> None:
             "challenges": [challenge],
         }
     ).encode()
-    ordered = identifiers([f"*.{NAMES[0]}"])
+    ordered = wish(f"*.{NAMES[0]}")
     async with desk(tmp_path) as place:
         url = (await place.create()).order.authorizations[0]
         place.ca.faults.add(Fault(resource="authz", action=actions.Body(body)))
         wanted = AuthorizationRecord(url=url)
-        seen = await place.perform(
-            effects.FetchAuthorization(wanted), identifiers=ordered
-        )
+        seen = await place.perform(effects.FetchAuthorization(wanted), wish=ordered)
         assert isinstance(seen, effects.AuthorizationSeen)
         assert (seen.token, seen.issuers) == ("", ("ca.example",))
         record = AuthorizationRecord(
