@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt tests/tools/requirements.py
 	$(PYTHON) tests/tools/requirements.py | $(BIN)/python -m pip install --quiet -c constraints.txt -r /dev/stdin
 	@touch $@
 
-servers: venv ## fetch the other ACME servers that tests know; what cannot be had is skipped
+servers: venv ## fetch the ACME servers and the DNS library that tests know; what cannot be had is skipped
 	@tests/tools/servers $(BIN)/python
 
 fmt: venv ## format, and repair what ruff can repair

@@ -6,6 +6,7 @@ import sys
 from agent.cli.configured import add_config, configuration
 from agent.cli.exits import Exit
 from agent.config.advice import advice
+from agent.solvers.dns01.lexicon import require_installed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check it; every problem becomes a line on standard error, and so does advice."""
     config = configuration(options)
+    if config.dns01 is not None and config.dns01.provider == "lexicon":
+        # What else it takes is looked at by pre-flight; this no configuration can mend.
+        require_installed()
     for line in advice(config):
         print(f"nfcertd: advice: {line}", file=sys.stderr)
     count = len(config.certificate)

@@ -106,11 +106,34 @@ class Executable(Section, frozen=True, kw_only=True):
     timeout: Duration = "60s"
 
 
+Option = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,62}$")]
+"""What dns-lexicon calls a provider, or an option of one; never a path or a module."""
+
+
+class Lexicon(Section, frozen=True, kw_only=True):
+    """`lexicon = { ... }`: a provider of dns-lexicon, which is installed as an extra.
+
+    Attributes:
+        name: The provider, as dns-lexicon calls it.
+        options: The provider's options that everybody may read.
+        secrets: Its other options: where each one is.
+        timeout: Longest time that one change may take; then its process is killed.
+    """
+
+    name: Option
+    options: dict[Option, Annotated[str, msgspec.Meta(max_length=1000)]] = (
+        msgspec.field(default_factory=dict)
+    )
+    secrets: dict[Option, SecretReference] = msgspec.field(default_factory=dict)
+    timeout: Duration = "60s"
+
+
 class Dns(Section, frozen=True, kw_only=True):
     """`[dns-01]`: how TXT records are written.
 
     Attributes:
-        provider: `rfc2136` updates a server itself; `exec` runs an executable.
+        provider: `rfc2136` updates a server itself; `exec` runs an executable;
+            `lexicon` takes a provider of dns-lexicon.
         server: Addresses that take updates, with a port unless it is 53; a further
             one is asked only where those before it do not answer.
         transport: How updates travel.
@@ -121,9 +144,10 @@ class Dns(Section, frozen=True, kw_only=True):
             not ask them.
         resolvers: Addresses of resolvers; empty takes those of the host.
         exec: What `exec` runs.
+        lexicon: Which provider `lexicon` takes.
     """
 
-    provider: Literal["rfc2136", "exec"]
+    provider: Literal["rfc2136", "exec", "lexicon"]
     server: str | tuple[str, ...] = ()
     transport: Literal["tcp", "udp"] = "tcp"
     tsig: Tsig | None = None
@@ -132,6 +156,7 @@ class Dns(Section, frozen=True, kw_only=True):
     propagation: Duration = "2m"
     resolvers: tuple[str, ...] = ()
     exec: Executable | None = None
+    lexicon: Lexicon | None = None
 
     @property
     def servers(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from agent.config.challenges import Dns, DnsPersist
+from agent.config.challenges import Dns, DnsPersist, Lexicon
 from agent.config.units import duration
 
 PORT: Final = 53
@@ -14,6 +14,9 @@ _SERVER: Final = re.compile(
     r"|[0-9A-Fa-f:.]+(%\S+)?"
 )
 _ZONE: Final = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
+
+_SECRET: Final = re.compile(r"(token|password|secret|key|signature)$")
+"""Names of options of dns-lexicon that nobody gives a value for all to read."""
 
 
 class DnsServer(NamedTuple):
@@ -53,6 +56,11 @@ def persist_problems(config: DnsPersist, dns: Dns | None) -> Iterator[str]:
     """Yield a clause for every rule that `[dns-persist-01]` breaks."""
     if config.write and dns is None:
         yield "dns-persist-01.write: needs a table [dns-01]"
+    if config.write and dns is not None and dns.provider == "lexicon":
+        yield (
+            "dns-persist-01.write: needs another provider, those of lexicon do not "
+            "agree about values with blanks"
+        )
     if config.persist_until is not None and not config.write:
         yield "dns-persist-01.persist_until: needs write = true"
     for text in config.resolvers:
@@ -65,7 +73,14 @@ def persist_problems(config: DnsPersist, dns: Dns | None) -> Iterator[str]:
 
 def dns_problems(dns: Dns) -> Iterator[str]:
     """Yield a clause for every rule that `[dns-01]` breaks."""
-    yield from _rfc2136(dns) if dns.provider == "rfc2136" else _exec(dns)
+    yield from _foreign(dns)
+    match dns.provider:
+        case "rfc2136":
+            yield from _rfc2136(dns)
+        case "exec":
+            yield from _exec(dns)
+        case "lexicon":
+            yield from _lexicon(dns.lexicon)
     if dns.zone is not None and not _ZONE.fullmatch(dns.zone):
         yield f"dns-01.zone: {dns.zone} is not a lower-case dns name"
     for field, texts in (("server", dns.servers), ("resolvers", dns.resolvers)):
@@ -74,13 +89,21 @@ def dns_problems(dns: Dns) -> Iterator[str]:
                 yield f"dns-01.{field}: {text} is not an ip address, maybe with a port"
 
 
+def _foreign(dns: Dns) -> Iterator[str]:
+    """Yield a clause for what belongs to another provider."""
+    if dns.provider != "rfc2136" and (dns.servers or dns.tsig is not None):
+        yield 'dns-01: server and tsig need provider = "rfc2136"'
+    if dns.provider != "exec" and dns.exec is not None:
+        yield 'dns-01.exec: needs provider = "exec"'
+    if dns.provider != "lexicon" and dns.lexicon is not None:
+        yield 'dns-01.lexicon: needs provider = "lexicon"'
+
+
 def _rfc2136(dns: Dns) -> Iterator[str]:
     if not dns.servers:
         yield "dns-01.server: name the server that takes updates"
     if dns.tsig is None:
         yield "dns-01.tsig: rfc2136 needs a key, unsigned updates are not sent"
-    if dns.exec is not None:
-        yield 'dns-01.exec: needs provider = "exec"'
 
 
 def _exec(dns: Dns) -> Iterator[str]:
@@ -92,8 +115,22 @@ def _exec(dns: Dns) -> Iterator[str]:
         yield "dns-01.exec.command: holds a NUL"
     elif not duration(dns.exec.timeout):
         yield "dns-01.exec.timeout: must be longer than nothing"
-    if dns.servers or dns.tsig is not None:
-        yield 'dns-01: server and tsig need provider = "rfc2136"'
+
+
+def _lexicon(table: Lexicon | None) -> Iterator[str]:
+    if table is None:
+        yield "dns-01.lexicon: say which provider of dns-lexicon is used"
+        return
+    for option in table.options:
+        if option in table.secrets:
+            yield f"dns-01.lexicon.secrets.{option}: stands in options as well"
+        elif _SECRET.search(option):
+            yield (
+                f"dns-01.lexicon.options.{option}: give it by reference, in "
+                "dns-01.lexicon.secrets"
+            )
+    if not duration(table.timeout):
+        yield "dns-01.lexicon.timeout: must be longer than nothing"
 
 
 def _is_server(text: str) -> bool:

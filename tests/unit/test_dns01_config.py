@@ -26,6 +26,7 @@ BOTH = '["*.web.example", "web.example"]'
 KEY = 'tsig = { name = "k", key = "credential:k" }'
 RFC2136 = f'[dns-01]\nprovider = "rfc2136"\nserver = "192.0.2.53"\n{KEY}\n'
 EXEC = '[dns-01]\nprovider = "exec"\nexec.command = ["/usr/local/sbin/x"]\n'
+LEXICON = '[dns-01]\nprovider = "lexicon"\nlexicon.name = "some"\n'
 
 
 def config(
@@ -36,7 +37,7 @@ def config(
     return parse([Source("test", text.encode())])
 
 
-@pytest.mark.parametrize("dns", [RFC2136, EXEC])
+@pytest.mark.parametrize("dns", [RFC2136, EXEC, LEXICON])
 def test_base_and_wildcard_are_allowed_with_dns_01(dns: str) -> None:
     """The endpoint is asked for the name that is no wildcard."""
     certificate = config(dns).certificate["web"]
@@ -67,6 +68,28 @@ def test_base_and_wildcard_are_allowed_with_dns_01(dns: str) -> None:
         ({"dns": EXEC.replace("/usr", "/\\u0000")}, "holds a (NUL|control)"),
         ({"dns": EXEC + 'exec.timeout = "0s"\n'}, "longer than nothing"),
         ({"dns": EXEC + KEY + "\n"}, 'need provider = "rfc2136"'),
+        ({"dns": LEXICON + KEY + "\n"}, 'need provider = "rfc2136"'),
+        ({"dns": RFC2136 + 'lexicon.name = "x"\n'}, 'needs provider = "lexicon"'),
+        ({"dns": LEXICON + 'exec.command = ["/x"]\n'}, 'needs provider = "exec"'),
+        ({"dns": '[dns-01]\nprovider = "lexicon"\n'}, "lexicon: say which provider"),
+        ({"dns": LEXICON.replace("some", "os.path")}, r"lexicon\.name: does not"),
+        ({"dns": LEXICON + 'lexicon.timeout = "0s"\n'}, "longer than nothing"),
+        (
+            {"dns": LEXICON + 'lexicon.options.auth_token = "x"\n'},
+            "options.auth_token: give it by reference",
+        ),
+        ({"dns": LEXICON + 'lexicon.secrets.a = "x"\n'}, r"secrets.*: does not"),
+        (
+            {
+                "dns": LEXICON
+                + 'lexicon.options.a = "x"\nlexicon.secrets.a = "credential:a"\n'
+            },
+            r"secrets\.a: stands in options as well",
+        ),
+        (
+            {"dns": f"{LEXICON}[dns-persist-01]\nwrite = true\n"},
+            "write: needs another provider",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(change: dict[str, str], problem: str) -> None:

@@ -6,12 +6,14 @@ not know DNS. No shell reads anything, and nothing of our environment is passed 
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
+import socket
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
@@ -106,13 +108,17 @@ def require_trusted(path: Path) -> None:
 
 
 async def run(
-    argv: Sequence[str], environment: dict[str, str], within: timedelta
+    argv: Sequence[str],
+    environment: dict[str, str],
+    within: timedelta,
+    request: bytes = b"",
 ) -> tuple[int, bytes]:
     """Run a program to its end; return its status and the end of its output.
 
-    It leads a session and a process group of its own, which is killed as a whole after
-    its end, after `within`, and when we are cancelled. Blocks the loop for a fork, and
-    for at most `REAP_WITHIN` where the kernel cannot end the process.
+    It reads the request on its standard input. It leads a session and a process group
+    of its own, which is killed as a whole after its end, after `within`, and when we
+    are cancelled. Blocks the loop for a fork, and for at most `REAP_WITHIN` where the
+    kernel cannot end the process.
 
     Raises:
         DnsUpdateError: It cannot be started, or took longer than `within`.
@@ -120,7 +126,7 @@ async def run(
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, reader)
-        process = _start(argv, environment, writer)
+        process = _start(argv, environment, writer, request)
         undo.callback(_end, process)
         output = undo.enter_context(_Output(reader))
         try:
@@ -135,24 +141,44 @@ async def run(
 
 
 def _start(
-    argv: Sequence[str], environment: dict[str, str], writer: int
+    argv: Sequence[str], environment: dict[str, str], writer: int, request: bytes
 ) -> "subprocess.Popen[bytes]":
     try:
         os.set_blocking(writer, True)
-        return subprocess.Popen(  # noqa: S603 -- root's own executable, no shell
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer,
-            env=environment,
-            cwd="/",
-            close_fds=True,
-            start_new_session=True,
-        )
+        with _input(request) as stdin:
+            return subprocess.Popen(  # noqa: S603 -- root's own executable, no shell
+                argv,
+                stdin=stdin,
+                stdout=writer,
+                stderr=writer,
+                env=environment,
+                cwd="/",
+                close_fds=True,
+                start_new_session=True,
+            )
     except OSError as error:
         raise DnsUpdateError(f"cannot run {argv[0]}: {describe(error)}") from error
     finally:
         os.close(writer)
+
+
+@contextlib.contextmanager
+def _input(request: bytes) -> Iterator[int]:
+    """Yield what a program reads: the request and its end, without us waiting for it.
+
+    Raises:
+        OSError: The request is larger than what a socket holds for a reader.
+    """
+    if not request:
+        yield subprocess.DEVNULL
+        return
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        if ours.send(request) != len(request):
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        ours.shutdown(socket.SHUT_WR)
+        yield theirs.fileno()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -21,6 +21,7 @@ from agent.config.units import duration
 from agent.errors import AgentError
 from agent.ports import Presentation
 from agent.solvers.dns01.command import Command
+from agent.solvers.dns01.lexicon import Library
 from agent.solvers.dns01.lookups import Lookups
 from agent.solvers.dns01.propagation import propagated, standing
 from agent.solvers.dns01.records import (
@@ -99,13 +100,15 @@ class Dns01:
         """Return where records could be written, as far as this host can tell.
 
         Raises:
-            DnsUpdateError: The table or its key is missing.
-            FileError: The TSIG key cannot be read.
+            DnsUpdateError: The table, its key or what is run is missing.
+            FileError: A secret cannot be read.
         """
         settings = self._in_force()
-        self._provider(settings)
+        provider = self._provider(settings)
         if settings.tsig is not None:
             self._read_secret(settings.tsig.key)
+        if isinstance(provider, Library):
+            provider.ready()
 
     def for_accounts(self) -> "Dns01":
         """Return the `Solver` of dns-account-01; both keep out of each other's way."""
@@ -193,6 +196,8 @@ class Dns01:
     def _provider(self, settings: Dns) -> Provider:
         if settings.provider == "exec" and settings.exec is not None:
             return Command(settings.exec)
+        if settings.provider == "lexicon" and settings.lexicon is not None:
+            return Library(settings.lexicon, settings.ttl, self._read_secret)
         if settings.tsig is None:
             raise DnsUpdateError("[dns-01] has no tsig key")
         return Rfc2136(settings, settings.tsig, self._read_secret)
