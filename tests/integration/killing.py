@@ -57,6 +57,8 @@ class Journey(ABC):
         self.scene = place
         self.watcher = watcher
         self._open_door = open_door
+        self.answered_before = place.ca.answered_orders
+        self.spoilt_before = spoilt_orders(place)
 
     def travel(self, daemon: Daemon) -> bool:
         """Go on to the end, and return True; False where the daemon died."""
@@ -176,25 +178,65 @@ class Report:
     wrong: list[str] = field(default_factory=list)
 
 
-def perform(home: Path, run: Run) -> Report:
-    """Do one run in an empty directory."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """Where journeys are made, one after the other; no daemon runs in between.
+
+    Attributes:
+        place: The scene.
+        token: Shows the keys in its token.
+        watcher: Looks at the endpoint all the time.
+        address: Where the endpoint serves.
+        open_door: Starts the endpoint when it can start.
+    """
+
+    place: Scene
+    token: TokenTool
+    watcher: Watcher
+    address: Address
+    open_door: OpenDoor
+
+    def go(self, kind: type[Journey], *options: str) -> Report:
+        """Make a journey; the options of its first daemon say where that is killed."""
+        journey = kind(self.place, self.watcher, self.open_door)
+        report = _live_and_die(self.place, journey, options)
+        report.wrong += [
+            *_wrong(self.place, self.token, journey),
+            *_unserved(self.place, self.address),
+        ]
+        return report
+
+
+@contextmanager
+def tracked(home: Path, arm: Arm) -> Iterator[Track]:
+    """Make a scene in a new directory, with an endpoint and who looks at it."""
     home.mkdir()
     token = softhsm(home)
     with ExitStack() as stack:
-        place = stack.enter_context(scene(home, token=token, speed=run.arm.speed))
-        endpoint, address, door = stack.enter_context(run.arm.open(place, token))
+        place = stack.enter_context(scene(home, token=token, speed=arm.speed))
+        endpoint, address, door = stack.enter_context(arm.open(place, token))
         watcher = stack.enter_context(watching(address))
         more = f'grace = "0s"\n[[certificate.web.endpoint]]\n{endpoint}'
-        web = certificate_table("web", run.arm.key, more=more)
+        web = certificate_table("web", arm.key, more=more)
         place.configure(token_table(token), web, account=IN_TOKEN, health=False)
-        journey = run.journey(place, watcher, door)
-        report = _live_and_die(place, journey, run)
-        token_keys = TokenTool(module=token.module, environment=token.env, pin=PIN)
-        report.wrong += [
-            *_wrong(place, token_keys, journey),
-            *_unserved(place, address),
-        ]
-    return report
+        yield Track(
+            place=place,
+            token=TokenTool(module=token.module, environment=token.env, pin=PIN),
+            watcher=watcher,
+            address=address,
+            open_door=door,
+        )
+
+
+def perform(home: Path, run: Run) -> Report:
+    """Do one run in an empty directory."""
+    with tracked(home, run.arm) as track:
+        return track.go(run.journey, *run.options)
+
+
+def spoilt_orders(place: Scene) -> int:
+    """Return how many orders ended because a validation met no daemon."""
+    return sum(order.status == "invalid" for order in place.ca.orders)
 
 
 def attempt(home: Path, run: Run) -> Report:
@@ -205,10 +247,10 @@ def attempt(home: Path, run: Run) -> Report:
         return Report(killed=True, writes=[], wrong=[str(error)])
 
 
-def _live_and_die(place: Scene, journey: Journey, run: Run) -> Report:
+def _live_and_die(place: Scene, journey: Journey, options: Sequence[str]) -> Report:
     writes = place.home / "writes"
-    writes.touch()
-    with place.daemon("--writes", str(writes), *run.options) as first:
+    writes.write_text("")
+    with place.daemon("--writes", str(writes), *options) as first:
         arrived = journey.travel(first)
     report = Report(not arrived, writes.read_text().splitlines())
     if not arrived and not first.died():
@@ -230,9 +272,10 @@ def _wrong(place: Scene, token: TokenTool, journey: Journey) -> Iterator[str]:
     assert account is not None
     assert account.key is not None
     # An answer whose validation met no daemon ends its order: that is an attempt more.
-    spoilt = sum(order.status == "invalid" for order in place.ca.orders)
-    if place.ca.answered_orders != journey.orders + spoilt or spoilt > 1:
-        yield f"{place.ca.answered_orders} orders were answered, {spoilt} were spoilt"
+    spoilt = spoilt_orders(place) - journey.spoilt_before
+    answered = place.ca.answered_orders - journey.answered_before
+    if answered != journey.orders + spoilt or spoilt > 1:
+        yield f"{answered} orders were answered, {spoilt} were spoilt"
     if len(place.ca.accounts) != 1:
         yield f"{len(place.ca.accounts)} accounts"
     if len(record.keys) != 1:
