@@ -270,8 +270,8 @@ def test_a_full_disk_loses_nothing_and_is_an_alarm(tmp_path: Path) -> None:
 
 @contextmanager
 def small_disk(path: Path) -> Iterator[None]:
-    """Mount a file system of one mebibyte."""
-    options = ("-t", "tmpfs", "-o", "size=1m,mode=711", "tmpfs", str(path))
+    """Mount a file system with room for orders, and little more."""
+    options = ("-t", "tmpfs", "-o", "size=32m,mode=711", "tmpfs", str(path))
     subprocess.run(["mount", *options], check=True)
     try:
         yield
