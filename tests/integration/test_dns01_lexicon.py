@@ -11,9 +11,10 @@ from agent.clock import SystemClock
 from agent.config.challenges import Dns as Table
 from agent.config.challenges import Lexicon
 from agent.files import read_secret
+from agent.solvers.dns01.records import account_record_name
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.errors import DnsPropagationError, DnsUpdateError
-from tests.fakes.presented import presented
+from tests.fakes.presented import ACCOUNT_URL, presented
 from tests.parts.dns import DELEGATED, KEY_NAME, ZONE, Dns, dns_missing, dns_servers
 from tests.parts.fetched import fetched, not_fetched
 
@@ -72,6 +73,16 @@ async def test_values_are_everywhere_while_presented_and_nowhere_after(
             assert dns.values(RECORD, dns.secondary) == both
         assert dns.values(RECORD) == [first]
     assert dns.values(RECORD) == []
+
+
+async def test_an_account_has_its_own_record(dns: Dns, tmp_path: Path) -> None:
+    """dns-account-01 takes the same provider."""
+    key = dns.key_file.read_text().strip()
+    record = account_record_name("web.example", ACCOUNT_URL)
+    async with solver(dns, key, tmp_path).for_accounts().prepare(CHALLENGE):
+        assert len(dns.values(record)) == 1
+        assert dns.values(RECORD) == []
+    assert dns.values(record) == []
 
 
 async def test_what_the_library_does_not_hear_is_found_out_by_asking(
