@@ -26,6 +26,7 @@ from tests.integration.clock import SharedClock
 
 Die = Callable[[], None]
 NEVER: Final = 0
+UNCOUNTED: Final = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Death:
         ending: Subject and effect likewise: instead of the write that tells what came
             of this effect.
         writes: File that gets a line for every finished write, or None.
+        armed: Writes are counted, and noted, while this file exists; None for always.
     """
 
     after: int = NEVER
@@ -47,6 +49,12 @@ class Death:
     during: str = ""
     ending: str = ""
     writes: Path | None = None
+    armed: Path | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether a write is counted now."""
+        return self.armed is None or self.armed.exists()
 
 
 def kill_ourselves() -> None:
@@ -68,16 +76,19 @@ class DeadlyStore(Store):
 
     def put(self, record: Record) -> None:
         """Make a record durable, or die around it."""
-        self._count += 1
+        counts = self._death.counts
+        self._count += counts
+        number = self._count if counts else UNCOUNTED
         begun = {f"{_name(record)}:{effect}" for effect in begun_effects(record)}
         ended = self._begun.get(_name(record), set()) - begun
-        if self._count == self._death.before or self._death.ending in ended:
+        if number == self._death.before or self._death.ending in ended:
             self._leave_temporary(record)
             self._die()
         super().put(record)
         self._begun[_name(record)] = begun
-        self._note(record)
-        if self._count == self._death.after or self._death.during in begun:
+        if counts:
+            self._note(record)
+        if number == self._death.after or self._death.during in begun:
             self._die()
 
     def _leave_temporary(self, record: Record) -> None:
@@ -118,6 +129,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kill-during", default="")
     parser.add_argument("--kill-ending", default="")
     parser.add_argument("--writes", type=Path)
+    parser.add_argument("--armed", type=Path)
     given = parser.parse_args(arguments)
     death = Death(
         after=given.kill_after,
@@ -125,6 +137,7 @@ def main(arguments: list[str]) -> int:
         during=given.kill_during,
         ending=given.kill_ending,
         writes=given.writes,
+        armed=given.armed,
     )
     clock = SharedClock(given.clock) if given.clock else SystemClock()
     store = partial(DeadlyStore, death=death)

@@ -198,13 +198,21 @@ class Track:
 
     def go(self, kind: type[Journey], *options: str) -> Report:
         """Make a journey; the options of its first daemon say where that is killed."""
-        journey = kind(self.place, self.watcher, self.open_door)
+        journey = self.begin(kind)
         report = _live_and_die(self.place, journey, options)
-        report.wrong += [
+        report.wrong += self.wrong(journey)
+        return report
+
+    def begin(self, kind: type[Journey]) -> Journey:
+        """Return a journey from what there is now."""
+        return kind(self.place, self.watcher, self.open_door)
+
+    def wrong(self, journey: Journey) -> list[str]:
+        """Return what does not hold at the end of a journey, one clause each."""
+        return [
             *_wrong(self.place, self.token, journey),
             *_unserved(self.place, self.address),
         ]
-        return report
 
 
 @contextmanager
