@@ -4,6 +4,7 @@ It shares no code with `agent.keys`: what that does is checked with it. Tokens a
 by `tests.integration.tokens`.
 """
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.parts.process import Identity, Setting, missing, run
+from tests.parts.process import Identity, PartError, Setting, missing, run
 
 LABEL: Final = "nf"
+TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,17 @@ class TokenTool:
             return Path(file.name).read_bytes()
 
     def private_keys(self) -> str:
-        """Return what pkcs11-tool says of the private keys."""
+        """Return what pkcs11-tool says of the private keys.
+
+        SoftHSM2 writes its token's file at each login: a login that meets another
+        process's can fail, and is tried again.
+        """
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(PartError):
+                return self._private_keys()
+        return self._private_keys()
+
+    def _private_keys(self) -> str:
         return self.tool("--list-objects", "--type", "privkey")
 
     def tool(self, *arguments: str) -> str:
