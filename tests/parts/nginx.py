@@ -131,10 +131,15 @@ def nginx(scratch: Path, site: Site) -> Iterator[Nginx]:
     run([*argv, "-t"], setting)
     with running("nginx", argv, home / "nginx.log", setting) as part:
         pidfile = home / "nginx.pid"
-        part.wait_until(lambda: pidfile.exists() and all(map(answers, site.ports)))
-        if int(pidfile.read_text()) != part.pid:
+        # nginx makes the file before it writes it, and listens before it does either.
+        part.wait_until(lambda: bool(_pid(pidfile)) and all(map(answers, site.ports)))
+        if _pid(pidfile) != str(part.pid):
             raise PartError(f"{pidfile} does not name the nginx that was started here")
         yield Nginx(ports=site.ports, pidfile=pidfile, part=part)
+
+
+def _pid(pidfile: Path) -> str:
+    return pidfile.read_text().strip() if pidfile.exists() else ""
 
 
 def _environment(home: Path, site: Site) -> dict[str, str]:
