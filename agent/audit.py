@@ -268,10 +268,15 @@ def _number(line: bytes) -> int:
 
 
 def _last_line(path: Path) -> bytes:
-    last = b""
-    for line in lines_of(path):
-        last = line
-    return last
+    return _tail(path).removesuffix(b"\n").rpartition(b"\n")[2]
+
+
+def _tail(path: Path) -> bytes:
+    """Return the end of a file, at least its last line if that is an entry's."""
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(length - MAX_LINE - 2, 0))
+        return file.read(MAX_LINE + 2)
 
 
 def _at(line: bytes) -> datetime | None:
@@ -282,8 +287,12 @@ def _at(line: bytes) -> datetime | None:
 
 
 def _cut_torn(path: Path) -> bytes:
-    data = read_bounded(path, MAX_FILE)
-    whole, _, torn = data.rpartition(b"\n")
+    """Cut off what follows the last line's end, and return it; as a rule nothing."""
+    data = _tail(path)
+    if data and b"\n" not in data:
+        # Longer than any line of ours: whatever it is, it is no entry.
+        data = read_bounded(path, MAX_FILE)
+    torn = data.rpartition(b"\n")[2]
     if torn:
-        os.truncate(path, len(whole) + 1 if whole else 0)
+        os.truncate(path, path.stat().st_size - len(torn))
     return torn

@@ -83,6 +83,20 @@ def test_a_trail_that_is_only_a_torn_line_begins_again(home: Path) -> None:
     assert checked(home).problems == []
 
 
+def test_a_long_torn_tail_of_somebody_else_is_cut_off_whole(home: Path) -> None:
+    """Longer than a line of ours can be."""
+    trail = opened(home)
+    trail.append(FACT)
+    trail.close()
+    with (home / CURRENT).open("ab") as file:
+        file.write(b"x" * 200_000)
+    opened(home)
+    found = list(entries(home))
+    assert [entry.event for entry in found] == ["cr", "repaired"]
+    assert found[1].data["octets"] == "200000"
+    assert checked(home).problems == []
+
+
 def test_full_files_are_closed_and_old_ones_go(home: Path) -> None:
     """The chain goes on from file to file; what is kept is bounded."""
     trail = opened(home, size=500, keep=2)
