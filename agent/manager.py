@@ -5,28 +5,25 @@ one place; exactly one place sleeps until it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from itertools import chain
+from typing import Any, Final, Protocol
 
-from agent.admission import EARLIEST, Admission, Place, Urgency
+from agent.admission import Admission, Place, Urgency
 from agent.cells import Cells
 from agent.clock import Clock
 from agent.config.model import Config
 from agent.contexts import Contexts
 from agent.errors import AgentError
-from agent.jobs.accounts import next_account_change, reconcile_account
-from agent.jobs.authority import choose, is_emergency
 from agent.jobs.context import AccountContext, Context
-from agent.jobs.lifecycle import is_suspect
-from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.step import Moment, Wait
-from agent.lists import ListPerformer, Lists
-from agent.records.certificate import CertificateRecord, jobs
-from agent.records.others import account_jobs
-from agent.runner import run
-from agent.work import AccountWork, Books, CaBooks, CertificateWork, Performer
+from agent.runner import Work, run
+from agent.subjects.accounts import AccountPerformer, Accounts
+from agent.subjects.certificates import CertificatePerformer, Certificates
+from agent.subjects.lists import ListPerformer, Lists
+from agent.subjects.subject import Subjects
 
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 STORE_PAUSE: Final = timedelta(seconds=10)
@@ -43,7 +40,7 @@ class HungModuleError(AgentError):
     kind = "token.hung"
 
 
-class EveryPerformer(Performer, ListPerformer, Protocol):
+class EveryPerformer(CertificatePerformer, AccountPerformer, ListPerformer, Protocol):
     """Performs the effects of every kind of subject."""
 
 
@@ -89,13 +86,12 @@ class Manager:
     ) -> None:
         """Take the collaborators; `configure` comes before `run`."""
         self._cells = cells
-        self._performer = performer
         self._housekeeping = housekeeping
         self._clock = clock
         self._draws = draws
         self._contexts = Contexts(cells)
+        self._subjects = _every_kind(cells, self._contexts, performer)
         self._admission = Admission(self._is_suspect, self._ca, self._contexts.room)
-        self._lists = Lists(cells, performer)
         self._config = Config()
         self._install = ""
         self._changed = asyncio.Event()
@@ -111,7 +107,8 @@ class Manager:
         self._config = config
         self._install = install
         self._contexts.configure(config, install)
-        self._lists.configure(config.trust)
+        for kind in self._subjects.values():
+            kind.configure(config)
         self.touch()
 
     @property
@@ -169,7 +166,7 @@ class Manager:
         if held is not None or now < self._store_broken_until:
             return held or self._store_broken_until
         try:
-            wake = self._reconcile(now)
+            wake = self._reconcile()
         except AgentError as error:
             return self._store_broke(error, now)
         due = self._due(now)
@@ -183,52 +180,17 @@ class Manager:
         return wake
 
     def _is_suspect(self, place: Place) -> bool:
-        if place.subject == "trust":
-            return self._lists.is_suspect(place.name)
-        if place.subject == "account":
-            return is_suspect(self._cells.accounts[place.name].record, place.slot)
-        return is_suspect(self._cells.certificates[place.name].record, place.slot)
+        return self._subjects[place.subject].is_suspect(place)
 
-    def _reconcile(self, now: datetime) -> datetime:
-        # Lists first: what certificates publish depends on them.
-        wake = min(self._lists.reconcile(self.moment), default=LATEST)
-        for name in sorted(self._cells.accounts.keys() & self._config.account.keys()):
-            # Also one that nothing orders with any more: it may have jobs.
-            wake = min(wake, self._reconcile_account(name))
-        for name in self._config.certificate:
-            cell = self._cells.certificate(name)
-            if cell is None:
-                continue
-            for account in self._contexts.accounts(name):
-                if account not in self._cells.accounts:
-                    wake = min(wake, self._reconcile_account(account))
-            # Drawn only if something changes, yet the same for the whole edit.
-            moment = self.moment()
-            cell.change(lambda record, m=moment: self._reconciled(record, m))  # type: ignore[misc]  # a default binds the loop's value
-            context = self._contexts.of(cell.record)
-            wake = min(wake, next_change(cell.record, context, now) or LATEST)
+    def _ca(self, place: Place) -> str | None:
+        return self._subjects[place.subject].ca(place)
+
+    def _reconcile(self) -> datetime:
+        wake = LATEST
+        for kind in self._subjects.values():
+            wake = min([wake, *kind.reconcile(self.moment)])
         self.store_failure = ""
         return wake
-
-    def _reconciled(
-        self, record: CertificateRecord, moment: Moment
-    ) -> CertificateRecord:
-        """Choose the CA, then say which jobs should exist for it: one transaction."""
-        context = self._contexts.of(record)
-        reason = reason_to_issue(record, context, moment.now)
-        record = choose(record, context, reason, moment.now)
-        return reconcile(record, self._contexts.of(record), moment)
-
-    def _reconcile_account(self, name: str) -> datetime:
-        """Reconcile an account, and return when that would do something by itself."""
-        context = self.account_context(name)
-        cell = self._cells.account(name, context.directory)
-        if cell is None:
-            return LATEST
-        moment = self.moment()
-        cell.change(lambda record: reconcile_account(record, context, moment))
-        change = next_account_change(cell.record, context.config)
-        return LATEST if change is None or change <= moment.now else change
 
     def _due(self, now: datetime) -> list[tuple[Place, datetime | None]]:
         """Return jobs that are not running, those due first by their urgency.
@@ -237,11 +199,12 @@ class Manager:
         renewals cannot starve the certificate that is about to end.
         """
         found: list[tuple[Urgency, datetime | None]] = []
-        for urgency in self._places(now):
+        every = (kind.jobs(now) for kind in self._subjects.values())
+        for urgency in chain.from_iterable(every):
             place = urgency.place
             if place in self._running:
                 continue
-            step = self._next(place, now)
+            step = self._work(place).next(now)
             if not isinstance(step, Wait):
                 found.append((urgency, None))
             elif step.until is not None:
@@ -249,44 +212,13 @@ class Manager:
         found.sort(key=lambda one: one[0])
         return [(urgency.place, until) for urgency, until in found]
 
-    def _places(self, now: datetime) -> Iterator[Urgency]:
-        for name, slot in self._lists.due():
-            yield Urgency(calm=False, end=EARLIEST, place=Place("trust", name, slot))
-        for name, account in self._cells.accounts.items():
-            if name in self._config.account:
-                for slot in account_jobs(account.record):
-                    place = Place("account", name, slot)
-                    yield Urgency(calm=False, end=EARLIEST, place=place)
-        for name, cell in self._cells.certificates.items():
-            if name in self._config.certificate and (slots := jobs(cell.record)):
-                current = cell.record.current
-                replacing = cell.record.replacing is not None
-                end = EARLIEST if current is None or replacing else current.not_after
-                context = self._contexts.of(cell.record)
-                calm = not (replacing or is_emergency(cell.record, context, now))
-                for slot in slots:
-                    place = Place("certificate", name, slot)
-                    yield Urgency(calm=calm, end=end, place=place)
-
     def _waits_for_hung(self) -> bool:
         """Tell whether a job could go on if its token's module did not hang."""
-        failures = [
-            job.failure
-            for cell in self._cells.certificates.values()
-            for job in jobs(cell.record).values()
-        ] + [
-            job.failure
-            for cell in self._cells.accounts.values()
-            for job in account_jobs(cell.record).values()
-        ]
-        return any(f is not None and f.kind == "token.hung" for f in failures)
-
-    def _ca(self, place: Place) -> str | None:
-        """Return the CA that a job asks something of; None where it asks nothing."""
-        asks = place.slot.kind in {"issue", "revoke", "renewal-info", "abandon"}
-        if not asks or not self._has(place):
-            return None
-        return self._contexts.current(place.name).ca
+        return any(
+            failure.kind == HungModuleError.kind
+            for kind in self._subjects.values()
+            for failure in kind.failures()
+        )
 
     def _start(self, group: asyncio.TaskGroup, place: Place) -> None:
         self._running[place] = self._clock.monotonic()
@@ -295,14 +227,8 @@ class Manager:
 
     async def _run(self, place: Place) -> None:
         try:
-            if place.subject == "trust":
-                await run(self._lists.work(place.name, self.moment), self._clock)
-            elif place.subject == "account":
-                await run(self._account_work(place), self._clock)
-            else:
-                await run(self._certificate_work(place), self._clock)
-                cell = self._cells.certificates[place.name]
-                await self._performer.settle(cell.record)
+            await run(self._work(place), self._clock)
+            await self._subjects[place.subject].settle(place)
         except AgentError as error:
             # Only the store fails here; everything else is folded into the job.
             self._store_broke(error, self._clock.now())
@@ -315,49 +241,12 @@ class Manager:
         self._store_broken_until = now + STORE_PAUSE
         return self._store_broken_until
 
-    def _next(self, place: Place, now: datetime) -> object:
-        if place.subject == "trust":
-            return self._lists.work(place.name, self.moment).next(now)
-        if place.subject == "account":
-            return self._account_work(place).next(now)
-        return self._certificate_work(place).next(now)
-
-    def _account_work(self, place: Place) -> AccountWork:
-        name = place.name
-        return AccountWork(
-            self._cells.accounts[name],
-            place.slot,
-            self._performer,
-            context=lambda: (
-                self.account_context(name) if name in self._config.account else None
-            ),
-            moment=self.moment,
-            ca=CaBooks(
-                standing=lambda: self._contexts.standing(name),
-                notes=lambda: self._contexts.notes_of(name),
-            ),
-        )
+    def _work(self, place: Place) -> Work[Any, Any]:
+        return self._subjects[place.subject].work(place, self.moment)
 
     def account_context(self, name: str) -> AccountContext:
         """Return the context of a configured account."""
         return self._contexts.of_account(name)
-
-    def _certificate_work(self, place: Place) -> CertificateWork:
-        return CertificateWork(
-            self._cells.certificates[place.name],
-            place.slot,
-            self._performer,
-            context=lambda: (
-                self._contexts.current(place.name) if self._has(place) else None
-            ),
-            moment=self.moment,
-            books=Books(
-                account=self._contexts.account(place.name), notes=self._contexts.notes
-            ),
-        )
-
-    def _has(self, place: Place) -> bool:
-        return place.name in self._config.certificate
 
     def moment(self) -> Moment:
         """Return the instant and fresh randomness, for one edit."""
@@ -380,3 +269,18 @@ class Manager:
     async def _nap(self, until: datetime) -> None:
         await self._clock.sleep_until(until)
         self._changed.set()
+
+
+def _every_kind(
+    cells: Cells, contexts: Contexts, performer: EveryPerformer
+) -> Mapping[str, Subjects]:
+    """Return every kind of subject, in the order in which they are reconciled.
+
+    Lists first: what certificates publish depends on them.
+    """
+    accounts = Accounts(cells, contexts, performer)
+    return {
+        "trust": Lists(cells, performer),
+        "account": accounts,
+        "certificate": Certificates(cells, contexts, accounts, performer),
+    }

@@ -47,7 +47,7 @@ from agent.trail.exchange import About
 
 
 class Workshop:
-    """Performs effects; satisfies `agent.work.Performer`."""
+    """Performs effects; satisfies `agent.manager.EveryPerformer`."""
 
     def __init__(self, tools: Tools) -> None:
         """Take the tools; `configure` comes before the first effect."""

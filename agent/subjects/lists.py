@@ -1,7 +1,4 @@
-"""Lists of trusted roots as subjects: reconciled, due, and bound to their records.
-
-It satisfies what the manager asks of a further kind of subject.
-"""
+"""Lists of trusted roots as subjects: reconciled, due, and bound to their records."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -9,13 +6,17 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from agent.admission import EARLIEST, Place, Urgency
 from agent.cells import Cell, Cells
+from agent.config.model import Config
 from agent.config.trust import Trust
 from agent.jobs import trust
 from agent.jobs.envelope import begun, interrupted
 from agent.jobs.step import Do, Moment, Wait
 from agent.records.certificate import Slot
+from agent.records.job import Failure
 from agent.records.trust import TrustJob, TrustRecord
+from agent.subjects.subject import Draw
 
 SLOT: Final = Slot("trust")
 
@@ -98,7 +99,7 @@ class ListWork:
 
 
 class Lists:
-    """Every configured list."""
+    """Every configured list; satisfies `agent.subjects.subject.Subjects`."""
 
     def __init__(self, cells: Cells, performer: ListPerformer) -> None:
         """Take the collaborators; `configure` comes before the first turn."""
@@ -106,11 +107,11 @@ class Lists:
         self._performer = performer
         self._tables: dict[str, Trust] = {}
 
-    def configure(self, tables: dict[str, Trust]) -> None:
+    def configure(self, config: Config) -> None:
         """Take the tables of the configuration in force."""
-        self._tables = dict(tables)
+        self._tables = dict(config.trust)
 
-    def reconcile(self, moment: Callable[[], Moment]) -> Iterator[datetime]:
+    def reconcile(self, moment: Draw) -> Iterator[datetime]:
         """Give every list its job; yield when each would change by itself."""
         for name, table in self._tables.items():
             cell = self._cells.trust(name)
@@ -124,22 +125,37 @@ class Lists:
             if change is not None:
                 yield change
 
-    def due(self) -> Iterator[tuple[str, Slot]]:
-        """Yield every job, by the name of its list."""
+    def jobs(self, now: datetime) -> Iterator[Urgency]:  # noqa: ARG002 -- none can wait
+        """Yield every job: certificates wait for what lists bring."""
         for name, cell in self._cells.trusts.items():
             if name in self._tables and cell.record.job is not None:
-                yield name, SLOT
+                place = Place("trust", name, SLOT)
+                yield Urgency(calm=False, end=EARLIEST, place=place)
 
-    def work(self, name: str, moment: Callable[[], Moment]) -> ListWork:
+    def work(self, place: Place, moment: Draw) -> ListWork:
         """Return the job of a list, for the runner."""
         return ListWork(
-            self._cells.trusts[name],
+            self._cells.trusts[place.name],
             self._performer,
-            table=lambda: self._tables.get(name),
+            table=lambda: self._tables.get(place.name),
             moment=moment,
         )
 
-    def is_suspect(self, name: str) -> bool:
+    def is_suspect(self, place: Place) -> bool:
         """Tell whether its job was under way in a crash and has not got over it."""
-        job = self._cells.trusts[name].record.job
+        job = self._cells.trusts[place.name].record.job
         return job is not None and job.crashes > 0
+
+    def ca(self, place: Place) -> str | None:  # noqa: ARG002 -- whatever the job
+        """Return None: a list asks its source, not a CA."""
+        return None
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield the last failure of every job that has one."""
+        for cell in self._cells.trusts.values():
+            job = cell.record.job
+            if job is not None and job.failure is not None:
+                yield job.failure
+
+    async def settle(self, place: Place) -> None:
+        """Let go of nothing: a list's job holds nothing."""

@@ -1,32 +1,36 @@
-"""Jobs bound to their records: what the runner sees of a certificate or an account."""
+"""Certificates as subjects: reconciled, due, and bound to their records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from agent.cells import Cell
-from agent.jobs import account, certificate, register
-from agent.jobs.authority import gated
-from agent.jobs.context import AccountContext, Context
+from agent.admission import EARLIEST, Place, Urgency
+from agent.cells import Cell, Cells
+from agent.config.model import Config
+from agent.contexts import Contexts
+from agent.jobs import certificate
+from agent.jobs.authority import choose, is_emergency
+from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
-from agent.jobs.lifecycle import (
-    begin,
-    begin_account,
-    interrupt,
-    interrupt_account,
-)
+from agent.jobs.lifecycle import begin, interrupt, is_suspect
+from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.notes import CaNotes
 from agent.records.certificate import CertificateRecord, Slot, jobs
-from agent.records.others import AccountRecord, account_jobs
-from agent.renewal.breaker import Standing
+from agent.records.job import Failure
+from agent.records.others import AccountRecord
+from agent.subjects.accounts import Accounts
+from agent.subjects.subject import Draw
+
+ASK_THE_CA: Final = frozenset({"issue", "revoke", "renewal-info", "abandon"})
+"""The kinds of jobs that ask the CA for something: what bounds it counts them."""
 
 
-class Performer(Protocol):
-    """Performs the effects of all kinds; knows the procedures."""
+class CertificatePerformer(Protocol):
+    """Performs the effects of a certificate's jobs."""
 
     async def for_certificate(
         self,
@@ -36,12 +40,6 @@ class Performer(Protocol):
         context: Context,
     ) -> certificate.Outcome:
         """Perform an effect of a certificate's job; raises `AgentError`."""
-        ...
-
-    async def for_account(
-        self, record: AccountRecord, effect: account.Effect
-    ) -> account.Outcome:
-        """Perform an effect of an account's job; raises `AgentError`."""
         ...
 
     async def settle(self, record: CertificateRecord) -> None:
@@ -74,7 +72,7 @@ class CertificateWork:
         self,
         cell: Cell[CertificateRecord],
         slot: Slot,
-        performer: Performer,
+        performer: CertificatePerformer,
         *,
         context: Callable[[], Context | None],
         moment: Callable[[], Moment],
@@ -172,90 +170,95 @@ class CertificateWork:
             self._cell.change(lambda record: interrupt(record, self._slot))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaBooks:
-    """What is remembered of the CA of an account.
-
-    Attributes:
-        standing: Tells whether it may be asked.
-        notes: Returns where the outcomes there go, None for nowhere.
-    """
-
-    standing: Callable[[], Standing]
-    notes: Callable[[], CaNotes | None]
-
-
-class AccountWork:
-    """A job of an account; satisfies `agent.runner.Work`."""
+class Certificates:
+    """Every configured certificate; satisfies `agent.subjects.subject.Subjects`."""
 
     def __init__(
         self,
-        cell: Cell[AccountRecord],
-        slot: Slot,
-        performer: Performer,
-        *,
-        context: Callable[[], AccountContext | None],
-        moment: Callable[[], Moment],
-        ca: CaBooks,
+        cells: Cells,
+        contexts: Contexts,
+        accounts: Accounts,
+        performer: CertificatePerformer,
     ) -> None:
-        """Bind a slot of a cell; the job in it may be replaced meanwhile.
-
-        `context` returns None once the account is no longer configured.
-        """
-        self._cell = cell
-        self._slot = slot
+        """Take the collaborators; `configure` comes before the first turn."""
+        self._cells = cells
+        self._contexts = contexts
+        self._accounts = accounts
         self._performer = performer
-        self._current_context = context
-        self._known_context: AccountContext | None = None
-        self._moment = moment
-        self._ca = ca
-        self._job = ""
+        self._config = Config()
 
-    def next(self, now: datetime) -> Do[account.Effect] | Wait | None:
-        """Return the next step; None where the job is over, or no longer wanted."""
-        record = self._cell.record
-        context = self._current_context()
-        if self._slot not in account_jobs(record) or context is None:
+    def configure(self, config: Config) -> None:
+        """Take the configuration in force."""
+        self._config = config
+
+    def reconcile(self, moment: Draw) -> Iterator[datetime]:
+        """Give every certificate its jobs, and every account that it orders with."""
+        for name in self._config.certificate:
+            cell = self._cells.certificate(name)
+            if cell is None:
+                continue
+            for account in self._contexts.accounts(name):
+                if account not in self._cells.accounts:
+                    yield from self._accounts.reconcile_one(account, moment)
+            # Drawn only if something changes, yet the same for the whole edit.
+            at = moment()
+            cell.change(lambda record, m=at: self._reconciled(record, m))  # type: ignore[misc]  # a default binds the loop's value
+            context = self._contexts.of(cell.record)
+            change = next_change(cell.record, context, at.now)
+            if change is not None:
+                yield change
+
+    def _reconciled(
+        self, record: CertificateRecord, moment: Moment
+    ) -> CertificateRecord:
+        """Choose the CA, then say which jobs should exist for it: one transaction."""
+        context = self._contexts.of(record)
+        reason = reason_to_issue(record, context, moment.now)
+        record = choose(record, context, reason, moment.now)
+        return reconcile(record, self._contexts.of(record), moment)
+
+    def jobs(self, now: datetime) -> Iterator[Urgency]:
+        """Yield every job; the earliest end comes first, emergencies before all."""
+        for name, cell in self._cells.certificates.items():
+            if name in self._contexts and (slots := jobs(cell.record)):
+                current = cell.record.current
+                replacing = cell.record.replacing is not None
+                end = EARLIEST if current is None or replacing else current.not_after
+                context = self._contexts.of(cell.record)
+                calm = not (replacing or is_emergency(cell.record, context, now))
+                for slot in slots:
+                    place = Place("certificate", name, slot)
+                    yield Urgency(calm=calm, end=end, place=place)
+
+    def work(self, place: Place, moment: Draw) -> CertificateWork:
+        """Return a job of a certificate, for the runner."""
+        name, contexts = place.name, self._contexts
+        return CertificateWork(
+            self._cells.certificates[name],
+            place.slot,
+            self._performer,
+            context=lambda: contexts.current(name) if name in contexts else None,
+            moment=moment,
+            books=Books(account=contexts.account(name), notes=contexts.notes),
+        )
+
+    def is_suspect(self, place: Place) -> bool:
+        """Tell whether a job was under way in a crash and has not got over it."""
+        return is_suspect(self._cells.certificates[place.name].record, place.slot)
+
+    def ca(self, place: Place) -> str | None:
+        """Return the CA that a job asks something of; None where it asks nothing."""
+        if place.slot.kind not in ASK_THE_CA or place.name not in self._contexts:
             return None
-        self._known_context = context
-        step = account.next_step(record, self._slot, context, now)
-        if isinstance(step, Do) and isinstance(step.effect, register.Register):
-            return gated(self._ca.standing(), now, urgent=False) or step
-        return step
+        return self._contexts.current(place.name).ca
 
-    def begin(self, effect: account.Effect) -> None:
-        """Make the intent durable."""
-        self._job = account_jobs(self._cell.record)[self._slot].id
-        self._cell.change(lambda record: begin_account(record, self._slot, effect.name))
+    def failures(self) -> Iterator[Failure]:
+        """Yield the last failure of every job that has one."""
+        for cell in self._cells.certificates.values():
+            for job in jobs(cell.record).values():
+                if job.failure is not None:
+                    yield job.failure
 
-    async def perform(self, effect: account.Effect) -> account.Outcome:
-        """Perform an effect and return its outcome."""
-        return await self._performer.for_account(self._cell.record, effect)
-
-    def fold(self, effect: account.Effect, outcome: account.Outcome) -> None:
-        """Write down durably what came of it, unless the job was replaced meanwhile."""
-        context, moment = self._context(), self._moment()
-
-        def edit(record: AccountRecord) -> AccountRecord:
-            job = account_jobs(record).get(self._slot)
-            if job is None or job.id != self._job:
-                return record
-            return account.fold(record, self._slot, effect, outcome, context, moment)
-
-        self._cell.change(edit)
-        notes = self._ca.notes()
-        if notes is not None and isinstance(effect, register.Register):
-            failure = outcome.failure if isinstance(outcome, Failed) else None
-            notes.ended(self._cell.record.name, failure, moment, order=False)
-
-    def _context(self) -> AccountContext:
-        """Return the context; the last one where a reload has removed the table."""
-        context = self._current_context() or self._known_context
-        if context is None:
-            raise LookupError(self._cell.record.name)
-        return context
-
-    def interrupt(self) -> None:
-        """Note durably that a shutdown, not a crash, cut the effect short."""
-        if self._slot in account_jobs(self._cell.record):
-            self._cell.change(lambda record: interrupt_account(record, self._slot))
+    async def settle(self, place: Place) -> None:
+        """Take down what was presented for a job that has moved on."""
+        await self._performer.settle(self._cells.certificates[place.name].record)

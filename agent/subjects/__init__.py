@@ -1,0 +1,1 @@
+"""Subjects: what has jobs, kind by kind, as the manager sees it."""
