@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from agent.records.certificate import Slot
+from agent.records.slots import Slot
 
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 """The end of what has no certificate yet."""

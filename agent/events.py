@@ -15,11 +15,11 @@ from agent.records.certificate import (
     CertificateRecord,
     EndpointRecord,
     Issuance,
-    Slot,
     jobs,
 )
 from agent.records.keys import KeyState
 from agent.records.others import AccountRecord, AnyAccountJob, account_jobs
+from agent.records.slots import Slot
 from agent.records.trust import TrustRecord
 from agent.sba.findings import errors
 

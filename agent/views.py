@@ -24,12 +24,12 @@ from agent.records.certificate import (
     CertificateRecord,
     EndpointRecord,
     Refused,
-    Slot,
     jobs,
 )
 from agent.records.job import Alarm
 from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord, AnyAccountJob, account_jobs
+from agent.records.slots import Slot
 from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import due as due_of
 from agent.shapes import (

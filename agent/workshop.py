@@ -4,8 +4,9 @@ It knows which CA a certificate belongs to and which procedure performs which ef
 It does not know when anything is done.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from agent.acme.errors import NotOfferedError, RenewalInfoError
 from agent.benches import Benches, Tools
@@ -21,7 +22,6 @@ from agent.jobs import (
     certificate,
     deploy,
     renewal_info,
-    request,
     retire,
     revoke,
     trust,
@@ -39,11 +39,17 @@ from agent.procedures.deploy import Deploying, DeployProcedure
 from agent.procedures.issue import Ordering
 from agent.procedures.request import RequestProcedure
 from agent.procedures.status import StatusProcedure, asking_about
-from agent.records.certificate import CertificateRecord, IssueJob, Slot
+from agent.records.certificate import CertificateRecord, IssueJob
 from agent.records.others import AccountRecord
+from agent.records.slots import Slot
 from agent.records.trust import TrustRecord
 from agent.renewal.disposition import kind_of
 from agent.trail.exchange import About
+
+Perform = Callable[
+    [CertificateRecord, Slot, Any, Context], Awaitable[certificate.Outcome]
+]
+"""Performs the effects of one kind of job; the slot decides the effect's type."""
 
 
 class Workshop:
@@ -60,6 +66,16 @@ class Workshop:
         self._status = StatusProcedure(tools.retriever, tools.clock)
         self._request = RequestProcedure(tools.keys)
         self._anchors = Anchors(tools.trusted)
+        self._by_kind: Mapping[str, Perform] = {
+            "issue": lambda r, _, e, c: self._issue(r, e, c),
+            "deploy": self._deployment,
+            "retire": lambda r, _, e, c: self._retire(r, e, c),
+            "revoke": lambda r, _, e, c: self._revoke(r, e, c),
+            "csr": lambda r, _, e, c: self._request.perform(e, r, c),
+            "status": lambda r, _, e, c: self._ask_status(r, e, c),
+            "abandon": lambda r, _, e, c: self._abandon(r, e, c),
+            "renewal-info": lambda r, _, e, __: self._ask(r, e),
+        }
 
     def configure(self, config: Config) -> None:
         """Take a new configuration; CAs whose table is unchanged keep their clients.
@@ -69,7 +85,7 @@ class Workshop:
         self._config = config
         self._benches.configure(config)
 
-    async def for_certificate(  # noqa: C901, PLR0911 -- one arm a kind
+    async def for_certificate(
         self,
         record: CertificateRecord,
         slot: Slot,
@@ -81,38 +97,8 @@ class Workshop:
         Raises:
             AgentError: It failed.
         """
-        match effect:
-            case retire.DestroyKey(identity):
-                await self._tools.keys.destroy(record.key(identity))
-                return Performed()
-            case retire.PruneAfter():
-                return await self._prune(record, context)
-            case revoke.Revoke():
-                return await self._revoke(record, effect, context)
-            case request.MakeRequestKey() | request.SignRequest():
-                return await self._request.perform(effect, record, context)
-            case AskStatus():
-                return await self._ask_status(record, effect, context)
-            case (
-                deploy.Publish()
-                | deploy.LookBefore()
-                | deploy.Swap()
-                | deploy.Tell()
-                | deploy.Watch()
-                | deploy.Prune()
-            ):
-                endpoint = context.endpoint(slot.name) or Endpoint(name=slot.name)
-                about = Deploying(
-                    record=record, config=context.config, endpoint=endpoint
-                )
-                keep = kept(record, context, self._tools.clock.now())
-                return await self._deploy.perform(effect, about, keep)
-            case abandon.Deactivate():
-                return await self._abandon(record, effect, context)
-            case renewal_info.AskRenewalInfo():
-                return await self._ask(record, effect)
-            case _:
-                return await self._issue(record, effect, context)
+        perform = self._by_kind[slot.kind]
+        return await perform(record, slot, effect, context)
 
     async def for_account(
         self, record: AccountRecord, effect: account.Effect
@@ -183,6 +169,26 @@ class Workshop:
             )
         with self._noting(context.ca, _about(record, context, job)):
             return await bench.issue.perform(record.name, effect, ordering)
+
+    async def _deployment(
+        self,
+        record: CertificateRecord,
+        slot: Slot,
+        effect: deploy.Effect,
+        context: Context,
+    ) -> deploy.Outcome:
+        endpoint = context.endpoint(slot.name) or Endpoint(name=slot.name)
+        about = Deploying(record=record, config=context.config, endpoint=endpoint)
+        keep = kept(record, context, self._tools.clock.now())
+        return await self._deploy.perform(effect, about, keep)
+
+    async def _retire(
+        self, record: CertificateRecord, effect: retire.Effect, context: Context
+    ) -> Performed:
+        if isinstance(effect, retire.DestroyKey):
+            await self._tools.keys.destroy(record.key(effect.key))
+            return Performed()
+        return await self._prune(record, context)
 
     async def _revoke(
         self, record: CertificateRecord, effect: revoke.Revoke, context: Context

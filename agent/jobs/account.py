@@ -8,10 +8,11 @@ from agent.jobs import account_changes, register, retire, roll
 from agent.jobs.context import AccountContext
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.keys import FILE_STORE
 from agent.records.others import AccountRecord, account_jobs
 from agent.records.phases import Answering
+from agent.records.slots import Slot
 from agent.renewal.backoff import HOURLY
 
 Effect = register.Effect | roll.Effect | account_changes.Effect | retire.DestroyKey

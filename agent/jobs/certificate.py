@@ -5,7 +5,11 @@ publications or its endpoints is in the record that this module returns. How a k
 job stands in the record is in a module of its own; here is only which.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from types import UnionType
+from typing import Any, Final
 
 from agent.jobs import (
     abandon,
@@ -24,8 +28,9 @@ from agent.jobs import (
 from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.issue import effects as issue
-from agent.jobs.step import Do, Failed, Moment, Performed, Wait
-from agent.records.certificate import CertificateRecord, Slot, jobs
+from agent.jobs.step import Do, Moment, Wait
+from agent.records.certificate import CertificateRecord, jobs
+from agent.records.slots import Slot
 
 Effect = (
     issue.Effect
@@ -49,7 +54,113 @@ Outcome = (
 )
 
 
-def next_step(  # noqa: C901, PLR0911, PLR0912 -- one arm a kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One job's turn: all that its kind may look at. The slot decides the types.
+
+    Attributes:
+        record: The aggregate that the job stands in.
+        name: What the job is about, where there are many of its kind.
+        job: The job itself.
+        context: Configuration and neighbours.
+    """
+
+    record: CertificateRecord
+    name: str
+    job: Any
+    context: Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a kind of job does next, and what it leaves behind.
+
+    Attributes:
+        next_step: Returns the next step.
+        fold: Returns the whole record after an effect.
+        outcomes: What may come of its effects.
+    """
+
+    next_step: Callable[[Turn, datetime], Do[Any] | Wait]
+    fold: Callable[[Turn, Any, Any, Moment], CertificateRecord]
+    outcomes: UnionType | tuple[()]
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "issue": Kind(
+        outcomes=issue.Outcome,
+        next_step=lambda t, now: issuing.next_step(t.record, t.job, t.context, now),
+        fold=lambda t, effect, outcome, moment: issuing.fold(
+            t.record, t.job, effect, outcome, t.context, moment
+        ),
+    ),
+    "deploy": Kind(
+        outcomes=deploy.Outcome,
+        next_step=lambda t, now: deploy.next_step(
+            t.job, deploying.view_of(t.record, t.name, t.context, now), now
+        ),
+        fold=lambda t, effect, outcome, moment: deploying.fold(
+            t.record, t.name, effect, outcome, t.context, moment
+        ),
+    ),
+    "retire": Kind(
+        outcomes=retire.Outcome,
+        next_step=lambda t, now: retire.next_step(
+            t.job, retiring.view_of(t.record, t.name, t.context), now
+        ),
+        fold=lambda t, effect, outcome, moment: retiring.fold(
+            t.record, t.name, effect, outcome, moment
+        ),
+    ),
+    "revoke": Kind(
+        outcomes=revoke.Outcome,
+        next_step=lambda t, now: revoke.next_step(
+            t.job, revoking.view_of(t.record, t.name, t.context), now
+        ),
+        fold=lambda t, _, outcome, moment: revoking.fold(
+            t.record, t.name, outcome, t.context, moment
+        ),
+    ),
+    "replace": Kind(
+        outcomes=(),
+        next_step=lambda t, _: replacing.next_step(t.record, t.job, t.context),
+        fold=lambda t, _, __, ___: t.record,
+    ),
+    "renewal-info": Kind(
+        outcomes=renewal_info.Outcome,
+        next_step=lambda t, now: renewal_info.next_step(
+            t.record, t.job, t.context, now
+        ),
+        fold=lambda t, _, outcome, moment: renewal_info.fold(
+            t.record, t.job, outcome, moment
+        ),
+    ),
+    "csr": Kind(
+        outcomes=request.Outcome,
+        next_step=lambda t, now: request.next_step(t.job, now),
+        fold=lambda t, _, outcome, moment: request.fold(
+            t.record, t.job, outcome, moment
+        ),
+    ),
+    "status": Kind(
+        outcomes=status.Outcome,
+        next_step=lambda t, _: status.next_step(t.record, t.job),
+        fold=lambda t, effect, outcome, moment: status.fold(
+            t.record, effect, outcome, moment
+        ),
+    ),
+    "abandon": Kind(
+        outcomes=abandon.Outcome,
+        next_step=lambda t, now: abandon.next_step(t.record, t.job, t.context, now),
+        fold=lambda t, effect, outcome, moment: abandon.fold(
+            t.record, t.job, effect, outcome, moment
+        ),
+    ),
+}
+"""Every kind of job that a certificate can have; a further one is one row."""
+
+
+def next_step(
     record: CertificateRecord, slot: Slot, context: Context, now: datetime
 ) -> Do[Effect] | Wait:
     """Return what the job in a slot does next."""
@@ -58,31 +169,11 @@ def next_step(  # noqa: C901, PLR0911, PLR0912 -- one arm a kind
         return Wait(until=None, reason="there is no such job")
     if job.crashes >= QUARANTINE_AFTER:
         return Wait(until=None, reason="quarantined: the process crashed in this job")
-    match slot.kind:
-        case "issue" if record.issue is not None:
-            return issuing.next_step(record, record.issue, context, now)
-        case "deploy":
-            deployment = deploying.view_of(record, slot.name, context, now)
-            return deploy.next_step(record.deploy[slot.name], deployment, now)
-        case "revoke":
-            revocation = revoking.view_of(record, slot.name, context)
-            return revoke.next_step(record.revoke[slot.name], revocation, now)
-        case "replace" if record.replacing is not None:
-            return replacing.next_step(record, record.replacing, context)
-        case "renewal-info" if record.renewal_info is not None:
-            return renewal_info.next_step(record, record.renewal_info, context, now)
-        case "csr" if record.requesting is not None:
-            return request.next_step(record.requesting, now)
-        case "status" if record.checking is not None:
-            return status.next_step(record, record.checking)
-        case "abandon" if record.abandon is not None:
-            return abandon.next_step(record, record.abandon, context, now)
-        case _:
-            retirement = retiring.view_of(record, slot.name, context)
-            return retire.next_step(record.retire[slot.name], retirement, now)
+    turn = Turn(record=record, name=slot.name, job=job, context=context)
+    return KINDS[slot.kind].next_step(turn, now)
 
 
-def fold(  # noqa: C901, PLR0911 -- one arm a kind
+def fold(
     record: CertificateRecord,
     slot: Slot,
     effect: Effect,
@@ -94,23 +185,8 @@ def fold(  # noqa: C901, PLR0911 -- one arm a kind
 
     The slot decides the kind, and what comes of an effect is of the effect's kind.
     """
-    name = slot.name
-    match slot.kind:
-        case "issue" if record.issue is not None:
-            return issuing.fold(record, record.issue, effect, outcome, context, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case "deploy":
-            return deploying.fold(record, name, effect, outcome, context, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case "revoke" if isinstance(outcome, Performed | Failed):
-            return revoking.fold(record, name, outcome, context, moment)
-        case "renewal-info" if record.renewal_info is not None:
-            return renewal_info.fold(record, record.renewal_info, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case "csr" if record.requesting is not None:
-            return request.fold(record, record.requesting, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case "status" if isinstance(effect, status.AskStatus):
-            return status.fold(record, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case "abandon" if record.abandon is not None:
-            return abandon.fold(record, record.abandon, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case "retire" if isinstance(outcome, Performed | Failed):
-            return retiring.fold(record, name, effect, outcome, moment)  # type: ignore[arg-type]  # the slot decides the kind
-        case _:
-            raise TypeError(f"{slot.kind} cannot have {outcome}")
+    job, kind = jobs(record)[slot], KINDS[slot.kind]
+    if not isinstance(outcome, kind.outcomes):
+        raise TypeError(f"{slot.kind} cannot have {outcome}")
+    turn = Turn(record=record, name=slot.name, job=job, context=context)
+    return kind.fold(turn, effect, outcome, moment)

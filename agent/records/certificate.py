@@ -7,7 +7,7 @@ is a leaf with its chain and key; a *publication* is an issuance as one director
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from agent.records.revocation import (
     RevokeJob,
     StatusRecord,
 )
+from agent.records.slots import Slot, jobs_at, with_job_at
 from agent.records.trust import ListedRoots
 from agent.sba.findings import Finding
 
@@ -339,37 +340,25 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         return next((p for p in self.publications if p.number == number), None)
 
 
-class Slot(NamedTuple):
-    """Where a job stands in its subject: its kind, and what it is about.
-
-    Attributes:
-        kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `status`,
-            `renewal-info`, `csr`, `abandon`; for accounts `register`, `roll`, `update`,
-            `deactivate`, `retire`.
-        name: Endpoint of a deployment, id of a key to retire, fingerprint of a
-            certificate to revoke, else empty.
-    """
-
-    kind: str
-    name: str = ""
+MEMBERS: Final[Mapping[str, str]] = {
+    "issue": "issue",
+    "deploy": "deploy",
+    "retire": "retire",
+    "revoke": "revoke",
+    "replace": "replacing",
+    "renewal-info": "renewal_info",
+    "csr": "requesting",
+    "status": "checking",
+    "abandon": "abandon",
+}
+"""Where the jobs of each kind stand in the record: one, or a mapping of many."""
 
 
 def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
     """Return every job of a certificate by its place."""
-    found: dict[Slot, AnyJob] = {}
-    if record.issue is not None:
-        found[Slot("issue")] = record.issue
-    found |= {Slot("deploy", name): job for name, job in record.deploy.items()}
-    found |= {Slot("retire", name): job for name, job in record.retire.items()}
-    found |= {Slot("revoke", name): job for name, job in record.revoke.items()}
-    if record.replacing is not None:
-        found[Slot("replace")] = record.replacing
-    if record.renewal_info is not None:
-        found[Slot("renewal-info")] = record.renewal_info
-    if record.requesting is not None:
-        found[Slot("csr")] = record.requesting
-    if record.checking is not None:
-        found[Slot("status")] = record.checking
-    if record.abandon is not None:
-        found[Slot("abandon")] = record.abandon
-    return found
+    return jobs_at(record, MEMBERS)
+
+
+def with_job(record: CertificateRecord, slot: Slot, job: AnyJob) -> CertificateRecord:
+    """Return the record with the job of a slot replaced by another of its kind."""
+    return with_job_at(record, MEMBERS, slot, job)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
-from agent.records.certificate import RetireJob, Slot
+from agent.records.certificate import RetireJob
 from agent.records.job import Failure, Job
 from agent.records.keys import KeyRecord, PinRecord
 from agent.records.phases import (
@@ -14,6 +15,7 @@ from agent.records.phases import (
     RollPhase,
     UpdateWanted,
 )
+from agent.records.slots import Slot, jobs_at, with_job_at
 
 RegisterJob = Job[RegisterPhase]
 RollJob = Job[RollPhase]
@@ -73,19 +75,26 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return next(key for key in self.keys if key.id == identity)
 
 
+ACCOUNT_MEMBERS: Final[Mapping[str, str]] = {
+    "register": "register",
+    "roll": "roll",
+    "update": "update",
+    "deactivate": "deactivate",
+    "retire": "retire",
+}
+"""Where the jobs of each kind stand in the record: one, or a mapping of many."""
+
+
 def account_jobs(record: AccountRecord) -> dict[Slot, AnyAccountJob]:
     """Return every job of an account by its place."""
-    found: dict[Slot, AnyAccountJob] = {}
-    if record.register is not None:
-        found[Slot("register")] = record.register
-    if record.roll is not None:
-        found[Slot("roll")] = record.roll
-    if record.update is not None:
-        found[Slot("update")] = record.update
-    if record.deactivate is not None:
-        found[Slot("deactivate")] = record.deactivate
-    found |= {Slot("retire", name): job for name, job in record.retire.items()}
-    return found
+    return jobs_at(record, ACCOUNT_MEMBERS)
+
+
+def with_account_job(
+    record: AccountRecord, slot: Slot, job: AnyAccountJob
+) -> AccountRecord:
+    """Return the record with the job of a slot replaced by another of its kind."""
+    return with_job_at(record, ACCOUNT_MEMBERS, slot, job)
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,9 +16,9 @@ from agent.jobs.context import AccountContext
 from agent.jobs.lifecycle import begin_account, interrupt_account, is_suspect
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.notes import CaNotes
-from agent.records.certificate import Slot
 from agent.records.job import Failure
 from agent.records.others import AccountRecord, account_jobs
+from agent.records.slots import Slot
 from agent.renewal.breaker import Standing
 from agent.subjects.subject import Draw
 

@@ -19,9 +19,10 @@ from agent.jobs.lifecycle import begin, interrupt, is_suspect
 from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.notes import CaNotes
-from agent.records.certificate import CertificateRecord, Slot, jobs
+from agent.records.certificate import CertificateRecord, jobs
 from agent.records.job import Failure
 from agent.records.others import AccountRecord
+from agent.records.slots import Slot
 from agent.subjects.accounts import Accounts
 from agent.subjects.subject import Draw
 

@@ -13,8 +13,8 @@ from agent.config.trust import Trust
 from agent.jobs import trust
 from agent.jobs.envelope import begun, interrupted
 from agent.jobs.step import Do, Moment, Wait
-from agent.records.certificate import Slot
 from agent.records.job import Failure
+from agent.records.slots import Slot
 from agent.records.trust import TrustJob, TrustRecord
 from agent.subjects.subject import Draw
 

@@ -20,9 +20,10 @@ from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.step import Performed
 from agent.pki.chain import CheckedChain
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.codec import R, Record, decode, encode
 from agent.records.others import AccountRecord
+from agent.records.slots import Slot
 from agent.records.trust import TrustRecord
 from agent.store import StoreError
 from agent.trust.roots import Document

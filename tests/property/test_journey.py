@@ -21,10 +21,11 @@ from agent.jobs.lifecycle import begin, found_running, interrupt
 from agent.jobs.reconcile import next_change, reconcile
 from agent.jobs.references import needed_keys
 from agent.jobs.step import Do, Failed, Moment, Wait
-from agent.records.certificate import AnyJob, CertificateRecord, Slot, jobs
+from agent.records.certificate import AnyJob, CertificateRecord, jobs
 from agent.records.codec import decode, encode
 from agent.records.job import Failure
 from agent.records.phases import KeyMade
+from agent.records.slots import Slot
 from agent.renewal.disposition import TABLE, failure_of
 from tests.vectors.model import Fault, GoneError, ModelCa, ModelHost, refusals
 from tests.vectors.records import DAY, NOW, certificate_table, context

@@ -10,8 +10,9 @@ from agent.jobs.certificate import fold
 from agent.jobs.lifecycle import begin, found_running, interrupt
 from agent.jobs.reconcile import reconcile
 from agent.jobs.renewal_info import AskRenewalInfo, Informed
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.codec import decode, encode
+from agent.records.slots import Slot
 from agent.renewal.plan import LEAST_PAUSE, Rule, due, plan
 from tests.vectors.records import DAY, NOW, context, enrolled, issuance, moment
 

@@ -6,11 +6,12 @@ from msgspec.structs import replace
 from agent.cells import Cell, Cells, PinLedger
 from agent.events import Event
 from agent.jobs.lifecycle import begin
-from agent.records.certificate import CertificateRecord, IssueJob, Slot
+from agent.records.certificate import CertificateRecord, IssueJob
 from agent.records.codec import Record, RecordError
 from agent.records.keys import PinRecord, PinStatus
 from agent.records.others import AccountRecord, RegisterJob, TokenRecord
 from agent.records.phases import AccountKeyMade, KeyChosen
+from agent.records.slots import Slot
 from agent.store import StoreError
 from tests.fakes.clock import START
 from tests.fakes.parts import MemoryStore

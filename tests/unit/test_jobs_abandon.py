@@ -16,11 +16,12 @@ from agent.jobs.lifecycle import begin, found_running
 from agent.jobs.reconcile import reconcile
 from agent.jobs.step import Do, Failed, Performed, Wait
 from agent.records.abandonment import Abandoned, AbandonJob
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.codec import decode, encode
 from agent.records.job import Disposition, Failure
 from agent.records.others import RollJob
 from agent.records.phases import IssuePhase, KeyMade, Probing
+from agent.records.slots import Slot
 from agent.views import certificate_view
 from tests.vectors.records import (
     ACCOUNT,

@@ -11,10 +11,11 @@ from agent.jobs.certificate import next_step
 from agent.jobs.context import Authority, Context, chosen_of
 from agent.jobs.reconcile import next_change, reconcile
 from agent.jobs.step import Do, Wait
-from agent.records.certificate import CertificateRecord, Choice, Slot
+from agent.records.certificate import CertificateRecord, Choice
 from agent.records.job import Disposition, Failure
 from agent.records.others import RegisterJob
 from agent.records.phases import AccountKeyMade, KeyMade
+from agent.records.slots import Slot
 from agent.renewal.breaker import Standing
 from tests.vectors.records import (
     ACCOUNT,

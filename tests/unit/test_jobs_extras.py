@@ -10,9 +10,10 @@ from agent.jobs.context import Context
 from agent.jobs.issue import effects
 from agent.jobs.reconcile import reconcile
 from agent.jobs.step import Do, Failed
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Disposition
 from agent.records.phases import KeyMade
+from agent.records.slots import Slot
 from tests.vectors.records import (
     ACCOUNT,
     NOW,

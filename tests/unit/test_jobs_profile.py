@@ -12,9 +12,10 @@ from agent.jobs.context import Context
 from agent.jobs.issue import effects
 from agent.jobs.reconcile import reason_to_issue, reconcile
 from agent.jobs.step import Do, Failed
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Disposition
 from agent.records.phases import KeyMade
+from agent.records.slots import Slot
 from agent.views import certificate_view
 from tests.vectors.records import (
     NOW,

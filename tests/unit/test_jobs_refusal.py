@@ -16,10 +16,11 @@ from agent.jobs.reconcile import reconcile
 from agent.jobs.references import needed_keys
 from agent.jobs.refusal import KIND, AcceptanceError, accepted
 from agent.jobs.step import Do, Wait
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Disposition, Severity
 from agent.records.phases import KeyMade
 from agent.records.revocation import Revocation
+from agent.records.slots import Slot
 from agent.sba.findings import Finding, Level
 from agent.views import certificate_view
 from tests.vectors.records import (

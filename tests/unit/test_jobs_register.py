@@ -10,10 +10,10 @@ from agent.jobs.envelope import QUARANTINE_AFTER, begun, interrupted
 from agent.jobs.lifecycle import account_found_running, is_suspect
 from agent.jobs.register import begin, fold, next_step
 from agent.jobs.step import Do, Failed, Wait
-from agent.records.certificate import Slot
 from agent.records.keys import KeyState
 from agent.records.others import AccountRecord
 from agent.records.phases import AccountKeyChosen, AccountKeyMade
+from agent.records.slots import Slot
 from tests.vectors.records import DIRECTORY, NOW, failure, key, moment
 
 CHOSEN, MADE = key(9, KeyState.CHOSEN), key(9)

@@ -13,9 +13,10 @@ from agent.jobs.lifecycle import begin, found_running
 from agent.jobs.reconcile import next_change, reconcile
 from agent.jobs.renewal_info import AskRenewalInfo, Informed, ask_again
 from agent.jobs.step import Do, Failed, Wait
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Disposition, Failure
 from agent.records.renewal import RenewalRecord
+from agent.records.slots import Slot
 from agent.renewal.plan import Rule, due
 from agent.views import certificate_view
 from tests.vectors.records import (

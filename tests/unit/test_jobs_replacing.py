@@ -12,9 +12,10 @@ from agent.jobs.deploying import view_of as deploy_view
 from agent.jobs.reconcile import reconcile
 from agent.jobs.retiring import view_of as retire_view
 from agent.jobs.step import Do, Wait
-from agent.records.certificate import CertificateRecord, EndpointRecord, Slot
+from agent.records.certificate import CertificateRecord, EndpointRecord
 from agent.records.phases import Stage
 from agent.records.revocation import Replacement, ReplaceStage, Revocation
+from agent.records.slots import Slot
 from tests.vectors.records import (
     NOW,
     PHASES,

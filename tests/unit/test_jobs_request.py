@@ -15,9 +15,10 @@ from agent.jobs.reconcile import reconcile
 from agent.jobs.references import needed_keys
 from agent.jobs.request import MakeRequestKey, RequestKeyExists, Signed, SignRequest
 from agent.jobs.step import Do, Failed, Wait
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.keys import KeyState
 from agent.records.request import RequestKeyChosen, RequestKeyMade, RequestSigned
+from agent.records.slots import Slot
 from tests.vectors.records import (
     NOW,
     PHASES,

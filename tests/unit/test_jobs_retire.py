@@ -10,13 +10,10 @@ from agent.jobs.certificate import fold, next_step
 from agent.jobs.reconcile import reconcile
 from agent.jobs.references import needed_keys, needed_publications
 from agent.jobs.step import Do, Failed, Performed, Wait
-from agent.records.certificate import (
-    CertificateRecord,
-    EndpointRecord,
-    Slot,
-)
+from agent.records.certificate import CertificateRecord, EndpointRecord
 from agent.records.keys import KeyState
 from agent.records.phases import KeyMade, Stage
+from agent.records.slots import Slot
 from tests.vectors.records import (
     DAY,
     NOW,

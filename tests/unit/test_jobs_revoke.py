@@ -12,10 +12,11 @@ from agent.jobs.reconcile import reason_to_issue, reconcile
 from agent.jobs.references import needed_keys
 from agent.jobs.revoke import Revoke, View
 from agent.jobs.step import Do, Failed, Performed, Wait
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Disposition
 from agent.records.others import AccountRecord
 from agent.records.revocation import RevocationAsked, RevokeJob, Signer
+from agent.records.slots import Slot
 from tests.vectors.records import (
     ACCOUNT,
     DAY,

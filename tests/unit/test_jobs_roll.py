@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from agent.jobs import account_changes, retire, roll
 from agent.jobs.account import fold, is_bound, next_step, waits_for_person, why_unusable
 from agent.jobs.step import Do, Failed, Performed, Wait
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Disposition
 from agent.records.keys import KeyState
 from agent.records.others import AccountRecord, RollJob
@@ -23,6 +23,7 @@ from agent.records.phases import (
     RollGate,
     RollPhase,
 )
+from agent.records.slots import Slot
 from tests.vectors.records import (
     ACCOUNT,
     DAY,

@@ -12,8 +12,9 @@ from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.status import AskStatus, Heard
 from agent.jobs.step import Do, Failed
 from agent.pki.reasons import REASONS
-from agent.records.certificate import CertificateRecord, Slot
+from agent.records.certificate import CertificateRecord
 from agent.records.revocation import Replaced, Revocation
+from agent.records.slots import Slot
 from agent.renewal.revocation import (
     CONSEQUENCES,
     Consequence,

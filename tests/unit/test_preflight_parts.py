@@ -16,8 +16,8 @@ from agent.endpoints.process import PidfileTarget
 from agent.files import FileError
 from agent.jobs.issue import effects
 from agent.jobs.issuing import fold
-from agent.records.certificate import Slot
 from agent.records.phases import AuthorizationRecord
+from agent.records.slots import Slot
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.errors import BindError, DnsUpdateError, PublishError
 from agent.solvers.http01 import Http01

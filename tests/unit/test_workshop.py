@@ -16,17 +16,14 @@ from agent.files import FileError
 from agent.jobs import deploy, register, retire
 from agent.jobs.issue import effects
 from agent.jobs.step import Performed
-from agent.records.certificate import (
-    CertificateRecord,
-    IssueJob,
-    Slot,
-)
+from agent.records.certificate import CertificateRecord, IssueJob
 from agent.records.phases import (
     Answering,
     AuthorizationRecord,
     KeyMade,
     OrderRecord,
 )
+from agent.records.slots import Slot
 from agent.transport import HttpsTransport, Peer, TransportError
 from agent.trust.errors import UnknownError
 from agent.workshop import Workshop
@@ -145,8 +142,10 @@ async def test_each_effect_finds_who_performs_it(
     """No CA is asked for what is done on this host."""
     shop = Shop(config("web"))
     edge = Endpoint(name="edge", reload=Reload(unit="nginx.service"))
+    of_key = isinstance(effect, retire.DestroyKey | retire.PruneAfter)
+    slot = Slot("retire", f"{1:032x}") if of_key else Slot("deploy", "edge")
     outcome = await shop.workshop.for_certificate(
-        deployed(), Slot("deploy", "edge"), effect, context(table("web", edge))
+        deployed(), slot, effect, context(table("web", edge))
     )
     assert outcome == Performed()
     assert shop.hands.done == [done]

@@ -23,10 +23,10 @@ from agent.jobs.lifecycle import (
     interrupt_account,
 )
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
-from agent.records.certificate import Slot
 from agent.records.codec import decode, encode
 from agent.records.job import Failure, Job
 from agent.records.others import AccountRecord, account_jobs
+from agent.records.slots import Slot
 from agent.renewal.disposition import TABLE, failure_of
 from tests.vectors.model import GoneError, problem
 from tests.vectors.records import DIRECTORY, NOW
