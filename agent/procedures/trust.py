@@ -5,13 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_public_key,
-)
-
 from agent.acme.headers import retry_after
 from agent.acme.http import Request
 from agent.client import Transport
@@ -21,6 +14,7 @@ from agent.config.units import duration
 from agent.files import read_bounded
 from agent.jobs import trust
 from agent.jobs.step import Performed
+from agent.pki import jws
 from agent.ports import RootsPublisher
 from agent.records.trust import TrustRecord
 from agent.trust.errors import SourceError
@@ -112,13 +106,7 @@ def public_key(pem: bytes) -> bytes:
         SourceError: It holds neither.
     """
     try:
-        is_certificate = b"BEGIN CERTIFICATE" in pem
-        key = (
-            x509.load_pem_x509_certificate(pem).public_key()
-            if is_certificate
-            else load_pem_public_key(pem)
-        )
-        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return jws.public_key(pem)
     except ValueError as error:
         raise SourceError(
             "the file of the list's signer holds neither certificate nor public key"

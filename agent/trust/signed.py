@@ -11,12 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from agent.pki import jws
 from agent.trust.errors import (
     ExpiredError,
     FormatError,
@@ -29,8 +25,6 @@ SUCCESSION_TYPE: Final = "nfcertd-trust-succession"
 MAX_SUCCESSIONS: Final = 100
 SKEW: Final = timedelta(minutes=5)
 """How far ahead of ours the signer's clock may be."""
-MIN_RSA_BITS: Final = 2048
-_PARTS: Final = 3
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
@@ -108,11 +102,6 @@ def read_signed(data: bytes, expected: Expected, now: datetime) -> Document:
     return _document(found, hashlib.sha256(payload).hexdigest(), signer, expected.pin)
 
 
-def key_id(public: bytes) -> str:
-    """Return the `kid` of a key: SHA-256 of its SPKI, lower-case hexadecimal."""
-    return hashlib.sha256(public).hexdigest()
-
-
 Shape = TypeVar("Shape", bound=_Shape)
 
 
@@ -130,7 +119,7 @@ def _walk(successions: Sequence[str], expected: Expected) -> bytes:
     """
     signer = expected.signer
     for compact in successions:
-        if _header(compact).kid != key_id(signer):
+        if _header(_split(compact).header).kid != jws.key_id(signer):
             continue
         payload = _verified(compact, SUCCESSION_TYPE, signer)
         succession = _decoded(payload, _Succession)
@@ -140,72 +129,37 @@ def _walk(successions: Sequence[str], expected: Expected) -> bytes:
     return signer
 
 
-def _header(compact: str) -> _Header:
-    parts = compact.split(".", _PARTS)
-    if len(parts) != _PARTS:
-        raise FormatError("the list holds something that is no compact jws")
-    header = _decoded(_bytes(parts[0]), _Header)
+def _header(part: bytes) -> _Header:
+    header = _decoded(part, _Header)
     if header.crit is not None:
         # RFC 7515 section 4.1.11: we understand no extension.
         raise FormatError("the list's signature has a critical extension")
     return header
 
 
+def _split(compact: str) -> jws.Compact:
+    try:
+        return jws.split(compact)
+    except ValueError as error:
+        raise FormatError(
+            "the list holds something that is no compact jws in base64url"
+        ) from error
+
+
 def _verified(compact: str, typ: str, public: bytes) -> bytes:
     """Return the payload of a JWS of this type that this key has signed."""
-    header = _header(compact)
-    protected, payload, signature = compact.split(".")
+    parts = _split(compact)
+    header = _header(parts.header)
     if header.typ != typ:
         raise FormatError(f"the header's typ is not {typ}")
-    data = f"{protected}.{payload}".encode("ascii", "replace")
     try:
-        _verify(public, header.alg, _bytes(signature), data)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
+        jws.verify(public, header.alg, parts.signature, parts.covered)
+    except ValueError as error:
         raise SignatureError(
             "the list is not signed by its pinned signer or a successor of it",
             hint="compare the pinned key with that of who signs the list",
         ) from error
-    return _bytes(payload)
-
-
-def _verify(public: bytes, alg: str, signature: bytes, data: bytes) -> None:
-    """Verify a signature (RFC 7518 section 3, RFC 8037); the key names the algorithm.
-
-    Raises:
-        InvalidSignature: It is not of this key, this algorithm and these octets.
-        ValueError: The key is of no use.
-    """
-    key = load_der_public_key(public)
-    match key, alg:
-        case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()), "ES256":
-            key.verify(_dss(signature, 32), data, ec.ECDSA(hashes.SHA256()))
-        case ec.EllipticCurvePublicKey(curve=ec.SECP384R1()), "ES384":
-            key.verify(_dss(signature, 48), data, ec.ECDSA(hashes.SHA384()))
-        case ed25519.Ed25519PublicKey(), "EdDSA":
-            key.verify(signature, data)
-        case rsa.RSAPublicKey(key_size=bits), "RS256" if bits >= MIN_RSA_BITS:
-            key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
-        case rsa.RSAPublicKey(key_size=bits), "PS256" if bits >= MIN_RSA_BITS:
-            pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
-            key.verify(signature, data, pss, hashes.SHA256())
-        case _:
-            raise InvalidSignature
-
-
-def _dss(signature: bytes, width: int) -> bytes:
-    if len(signature) != 2 * width:
-        raise InvalidSignature
-    r, s = signature[:width], signature[width:]
-    return encode_dss_signature(int.from_bytes(r), int.from_bytes(s))
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        # Strictly: josepy would pass over what is not in the alphabet.
-        padded = text + "=" * (-len(text) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True)
-    except ValueError as error:
-        raise FormatError("the list holds something that is not base64url") from error
+    return parts.payload
 
 
 def _spki(text: str) -> bytes:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from agent.pki.jws import key_id
 from agent.trust.errors import (
     BoundsError,
     EntryError,
@@ -22,7 +23,7 @@ from agent.trust.errors import (
     TrustError,
 )
 from agent.trust.roots import MAX_ROOTS, Document
-from agent.trust.signed import Expected, key_id, read_signed
+from agent.trust.signed import Expected, read_signed
 from tests.vectors.trust import (
     DAY,
     NOW,
