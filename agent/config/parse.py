@@ -113,25 +113,27 @@ def _wrong_values(tree: Tree) -> Iterator[str]:
         value = tree.get(field.encode_name)
         match msgspec.inspect.type_info(field.type):
             case msgspec.inspect.DictType() if isinstance(value, dict):
-                yield from _wrong_entries(field.encode_name, value)
+                table = field.encode_name
+                yield from wrong_entries(table, value, TABLES[table])
             case _ if value is not None:
                 yield from _try(value, field.type, field.encode_name)
             case _:
                 pass
 
 
-def _wrong_entries(table: str, entries: Tree) -> Iterator[str]:
+def wrong_entries(table: str, entries: Tree, kind: type[Section]) -> Iterator[str]:
+    """Yield a clause for each entry of a table whose name or first value is wrong."""
     for name, entry in entries.items():
         if re.fullmatch(NAME_PATTERN, name) is None:
             yield f"{table}.{name}: a name has the form {NAME_PATTERN}"
-        yield from _try(entry, TABLES[table], f"{table}.{name}")
+        yield from _try(entry, kind, f"{table}.{name}")
 
 
 def _try(value: object, kind: type[Section], path: str) -> Iterator[str]:
     try:
         msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:
-        yield _word(str(error), path)
+        yield word(str(error), path)
 
 
 def _merge(sources: Sequence[Source]) -> Tree:
@@ -178,7 +180,7 @@ def _merge_into(target: Tree, tree: Tree, file: str, path: str) -> None:
             target[key] = value
 
 
-def _word(message: str, table: str) -> str:
+def word(message: str, table: str) -> str:
     """Put the path first, as in every other problem.
 
     msgspec says ``Expected `str`, got `int` - at `$.state` ``.

@@ -1,0 +1,1 @@
+"""A bootstrap bundle as values: what OAM gives a host to begin with."""

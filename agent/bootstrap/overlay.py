@@ -1,0 +1,233 @@
+"""A bundle's tables as those of the configuration: text becomes files, secrets names.
+
+Each text is a file named by its content, so that a table changes with it. A secret
+stays as it came; the table names its place, `bootstrap:account.NAME.eab.key`, a scheme
+that no file of the configuration may use.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.bootstrap.errors import BootstrapError, FormatError, SecretError
+from agent.bootstrap.tables import (
+    AccountTable,
+    AuthorityTable,
+    CaTable,
+    IdentityTable,
+    Payload,
+    Pem,
+    Sealed,
+    TrustTable,
+)
+from agent.config.authorities import Account, Ca, ClientIdentity, Eab
+from agent.config.overlay import Overlay
+from agent.config.section import Section
+from agent.config.token_authority import TokenAuthority
+from agent.config.tokens import AccountKey
+from agent.config.trust import Trust
+from agent.pki import jws
+from agent.pki.chain import ChainError, parse_anchors
+
+SCHEME: Final = "bootstrap:"
+"""How a reference to a secret of the bundle in force begins."""
+
+
+_MAC: Final = re.compile(rb"[A-Za-z0-9_-]{2,}={0,2}")
+_FIRST: Final = ord("!")
+_LAST: Final = ord("~")
+
+
+class Use(Enum):
+    """What a secret is for, and so what it must be."""
+
+    MAC = "base64url"
+    KEY = "a private key in pem without a passphrase"
+    BEARER = "one line of printable ascii"
+
+
+class Secret(NamedTuple):
+    """A secret of a bundle, still encrypted."""
+
+    sealed: Sealed
+    use: Use
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a bundle amounts to.
+
+    Attributes:
+        overlay: Its tables.
+        files: Public texts by their file name, PEM.
+        secrets: Secrets by their path in the bundle.
+    """
+
+    overlay: Overlay
+    files: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, Secret] = field(default_factory=dict)
+
+
+class _Maker:
+    """Collects files and secrets on the way through the tables."""
+
+    def __init__(self, directory: str) -> None:
+        self.files: dict[str, str] = {}
+        self.secrets: dict[str, Secret] = {}
+        self._directory = directory
+
+    def anchors(self, pem: Pem | None, where: str) -> str | None:
+        """Return the path of a file of certificates."""
+        if pem is None:
+            return None
+        try:
+            parse_anchors(pem.encode())
+        except ChainError as error:
+            raise FormatError(
+                f"in the bundle, {where} holds no certificates"
+            ) from error
+        return self._file(pem)
+
+    def signer(self, pem: Pem | None, where: str) -> str | None:
+        """Return the path of a file with a signer's key."""
+        if pem is None:
+            return None
+        try:
+            jws.public_key(pem.encode())
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise FormatError(
+                f"in the bundle, {where} holds neither certificate nor public key"
+            ) from error
+        return self._file(pem)
+
+    def secret(self, sealed: Sealed, where: str, use: Use) -> str:
+        """Return the reference to a secret."""
+        self.secrets[where] = Secret(sealed, use)
+        return f"{SCHEME}{where}"
+
+    def identity(
+        self, table: IdentityTable | None, where: str
+    ) -> ClientIdentity | None:
+        """Return who we are toward a peer."""
+        if table is None:
+            return None
+        certificate = self.anchors(table.certificate, f"{where}.certificate")
+        return ClientIdentity(
+            certificate=certificate or "",
+            key=self.secret(table.key, f"{where}.key", Use.KEY),
+        )
+
+    def _file(self, pem: Pem) -> str:
+        name = f"{hashlib.sha256(pem.encode()).hexdigest()}.pem"
+        self.files[name] = pem
+        return f"{self._directory}/{name}"
+
+
+def made_of(payload: Payload, directory: str, account_key: AccountKey | None) -> Made:
+    """Return the tables, files and secrets of a bundle.
+
+    Args:
+        payload: What the bundle says.
+        directory: Where its files are, absolute.
+        account_key: Where the host makes keys of accounts that a bundle brings.
+
+    Raises:
+        FormatError: A text is no certificate, or not all of it.
+        BootstrapError: It brings accounts, and the host says nothing of their keys.
+    """
+    if payload.account and account_key is None:
+        raise BootstrapError(
+            "the bundle brings accounts, and bootstrap.account_key does not say where "
+            "their keys are made",
+            hint='such as account_key = { token = "hsm", type = "ec-p256" }',
+        )
+    maker = _Maker(directory)
+    overlay = Overlay(
+        sequence=payload.sequence,
+        ca={n: _ca(maker, f"ca.{n}", t) for n, t in payload.ca.items()},
+        account={
+            n: _account(maker, f"account.{n}", t, account_key)
+            for n, t in payload.account.items()
+            if account_key is not None
+        },
+        nf=payload.nf,
+        token_authority={
+            n: _authority(maker, f"token-authority.{n}", t)
+            for n, t in payload.token_authority.items()
+        },
+        trust={n: _trust(maker, f"trust.{n}", t) for n, t in payload.trust.items()},
+    )
+    return Made(overlay, maker.files, maker.secrets)
+
+
+def check_secret(secret: bytes, use: Use, where: str) -> None:
+    """Return where an opened secret is what it should be.
+
+    Raises:
+        SecretError: It is not; nothing of it is quoted.
+    """
+    try:
+        match use:
+            case Use.MAC:
+                _check_mac(secret)
+            case Use.KEY:
+                load_pem_private_key(secret, None)
+            case Use.BEARER:
+                _check_line(secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SecretError(
+            f"{where} is encrypted well, and is not {use.value}"
+        ) from None
+
+
+def _check_mac(secret: bytes) -> None:
+    # Strictly: what reads it later would pass over what is not in the alphabet.
+    if not _MAC.fullmatch(secret):
+        raise ValueError
+
+
+def _check_line(secret: bytes) -> None:
+    if not all(_FIRST <= octet <= _LAST for octet in secret):
+        raise ValueError
+
+
+def _same(table: Section, **changes: object) -> dict[str, Any]:
+    """Return the members of a table, some of them changed."""
+    return {f: getattr(table, f) for f in table.__struct_fields__} | changes
+
+
+def _ca(maker: _Maker, path: str, table: CaTable) -> Ca:
+    anchors = {
+        name: maker.anchors(getattr(table, name), f"{path}.{name}")
+        for name in ("roots", "chain_roots", "issuers")
+    }
+    client = maker.identity(table.client, f"{path}.client")
+    return Ca(**_same(table, client=client, **anchors))
+
+
+def _account(maker: _Maker, path: str, table: AccountTable, key: AccountKey) -> Account:
+    eab = None
+    if table.eab is not None:
+        reference = maker.secret(table.eab.key, f"{path}.eab.key", Use.MAC)
+        eab = Eab(**_same(table.eab, key=reference))
+    return Account(**_same(table, eab=eab, key=key))
+
+
+def _authority(maker: _Maker, path: str, table: AuthorityTable) -> TokenAuthority:
+    bearer = None
+    if table.bearer is not None:
+        bearer = maker.secret(table.bearer, f"{path}.bearer", Use.BEARER)
+    client = maker.identity(table.client, f"{path}.client")
+    roots = maker.anchors(table.roots, f"{path}.roots")
+    return TokenAuthority(**_same(table, bearer=bearer, client=client, roots=roots))
+
+
+def _trust(maker: _Maker, path: str, table: TrustTable) -> Trust:
+    roots = maker.anchors(table.roots, f"{path}.roots")
+    signer = maker.signer(table.signer, f"{path}.signer")
+    return Trust(**_same(table, roots=roots, signer=signer))
