@@ -9,12 +9,14 @@ from tests.ca.issuing import ExtraNames, Profile
 from tests.ca.log import Entry, Log, PayloadKind
 from tests.ca.problems import Problem
 from tests.ca.renewal import Suggestion
+from tests.ca.series import AutoRenewal
 from tests.ca.server import TestCA
 from tests.ca.statements import Statements
 
 __all__ = [
     "Armed",
     "Authorizations",
+    "AutoRenewal",
     "Config",
     "Entry",
     "ExtraNames",

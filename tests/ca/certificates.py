@@ -6,10 +6,11 @@ why. Does not know how a request was authenticated.
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.ca.config import Config
@@ -35,6 +36,25 @@ class Revocation:
     reason: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Everything of a certificate but its time: what a checked request asks for.
+
+    Attributes:
+        order: Identifier of the order.
+        account: Identifier of the account.
+        csr: The request.
+        names: The names of the order.
+        profile: What is put into it.
+    """
+
+    order: str
+    account: str
+    csr: x509.CertificateSigningRequest = field(repr=False)
+    names: tuple[x509.GeneralName, ...] = field(repr=False)
+    profile: Profile = field(repr=False)
+
+
 class Certificates:
     """All certificates of this CA, oldest first."""
 
@@ -46,27 +66,40 @@ class Certificates:
         self._config = config
         self._authority = authority
 
-    def issue(self, order: Order, der: bytes, account_keys: Collection[str]) -> Issued:
-        """Check a CSR against its order and issue; a bad one is badCSR."""
+    def check(self, order: Order, der: bytes, account_keys: Collection[str]) -> Subject:
+        """Check a CSR against its order; a bad one is badCSR."""
         names = tuple(item.general_name() for item in order.identifiers)
         profile = self.named_in(
             self._config.profiles.get(order.profile, self._config.profile)
         )
-        csr = check_csr(der, names, profile, account_keys)
+        return Subject(
+            order=order.id,
+            account=order.account.id,
+            csr=check_csr(der, names, profile, account_keys),
+            names=names,
+            profile=profile,
+        )
+
+    def issue(self, order: Order, subject: Subject) -> Issued:
+        """Issue what was checked, for the time that the order has."""
+        return self.make(subject, self._validity(order, subject.profile))
+
+    def make(self, subject: Subject, validity: Validity) -> Issued:
+        """Issue what was checked, for any time."""
         leaf = self._authority.sign(
-            cast("PublicKey", csr.public_key()),
-            names,
-            profile,
-            self._validity(order, profile),
-            csr,
+            cast("PublicKey", subject.csr.public_key()),
+            subject.names,
+            subject.profile,
+            validity,
+            subject.csr,
         )
         issued = Issued(
             id=secrets.token_urlsafe(9),
-            order=order.id,
-            account=order.account.id,
+            order=subject.order,
+            account=subject.account,
             leaf=leaf,
-            names=names,
-            profile=profile,
+            names=subject.names,
+            profile=subject.profile,
         )
         self.by_id[issued.id] = issued
         return issued

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from cryptography import x509
 
 from tests.ca.issuing import Profile
+from tests.ca.series import AutoRenewal
 from tests.ca.statements import Statements
 
 Address = tuple[str, int]
@@ -80,6 +81,7 @@ class Config:
         default_profile: The profile of orders that name none.
         rejected_profiles: Profiles that are advertised and refused.
         echo_profile: Whether an order shows its profile.
+        auto_renewal: How STAR is spoken; None does not know it.
         renewal_info: Offer renewal information (RFC 9773).
         ask_again: Seconds after which renewal information is to be asked for again, or
             a span, told as a date; None says nothing.
@@ -123,6 +125,7 @@ class Config:
     default_profile: str = ""
     rejected_profiles: frozenset[str] = frozenset()
     echo_profile: bool = True
+    auto_renewal: AutoRenewal | None = None
     renewal_info: bool = False
     ask_again: int | timedelta | None = 21600
     validation_timeout: timedelta = timedelta(seconds=5)

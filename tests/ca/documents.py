@@ -33,9 +33,19 @@ def order_document(order: Order, urls: Urls, config: Config) -> dict[str, object
         body["replaces"] = order.replaces
     if order.error:
         body["error"] = order.error.document()
-    if order.status == "valid":
-        body["certificate"] = urls.certificate(order.certificate)
-    return body
+    return body | _outcome(order, urls)
+
+
+def _outcome(order: Order, urls: Urls) -> dict[str, object]:
+    """Return what a usual order leads to, or a STAR one (RFC 8739 3.1.1)."""
+    body: dict[str, object] = {}
+    if order.terms:
+        body["auto-renewal"] = order.terms.document()
+    if order.status != "valid":
+        return body
+    if order.terms:
+        return body | {"star-certificate": urls.star(order.certificate)}
+    return {"certificate": urls.certificate(order.certificate)}
 
 
 def authorization_document(authz: Authorization, urls: Urls) -> dict[str, object]:

@@ -6,11 +6,12 @@ a request is worked on in one turn of the event loop, so that requests never int
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from tests.ca.accounts import Account, Accounts
 from tests.ca.actions import Processing, TurnInvalid, http_date, struck_by
 from tests.ca.certificates import Certificates, is_key_of
+from tests.ca.checks import check_owner, known, read_only
 from tests.ca.config import Config
 from tests.ca.csr import fingerprint
 from tests.ca.documents import (
@@ -27,6 +28,7 @@ from tests.ca.orders import Authorization, Challenge, Order, Orders, Verdict
 from tests.ca.problems import refusal
 from tests.ca.profiles import advertised, chosen
 from tests.ca.renewal import Renewals
+from tests.ca.star import Stars
 from tests.ca.urls import Urls
 from tests.ca.validation import Proof, Validator
 
@@ -34,9 +36,8 @@ _PLAIN: Final = {
     "directory": ("GET", "HEAD"),
     "newNonce": ("GET", "HEAD"),
     "renewalInfo": ("GET", "HEAD"),
+    "starCertificate": ("GET", "HEAD"),
 }
-
-T = TypeVar("T")
 
 Spawn = Callable[[Challenge, Proof], None]
 """Begins a validation that concludes the challenge later."""
@@ -63,6 +64,7 @@ class Rooms:
         self.certificates = Certificates(config, self.authority)
         self.renewals = Renewals(config, self.certificates, self.orders)
         self.gate = Gate(config, self.nonces, self.accounts)
+        self.stars = Stars(config, self.certificates, self.gate, self.authority)
 
 
 class Endpoints:
@@ -79,6 +81,7 @@ class Endpoints:
         self._authority = rooms.authority
         self._renewals = rooms.renewals
         self._gate = rooms.gate
+        self._stars = rooms.stars
         self._spawn = spawn
         self._handlers: dict[str, Callable[[Exchange], Answer]] = {
             "directory": self._directory,
@@ -92,6 +95,7 @@ class Endpoints:
             "authz": self._authorization,
             "challenge": self._challenge,
             "certificate": self._certificate,
+            "starCertificate": rooms.stars.fetch,
             "revokeCert": self._revoke,
             "keyChange": self._key_change,
             "renewalInfo": self._renewal_info,
@@ -113,13 +117,7 @@ class Endpoints:
 
     def _directory(self, exchange: Exchange) -> Answer:
         self._admit_reader(exchange)
-        meta: dict[str, object] = dict(self._config.meta)
-        if self._config.terms:
-            meta["termsOfService"] = self._config.terms
-        if self._config.profiles:
-            meta["profiles"] = advertised(self._config)
-        if self._config.eab_required:
-            meta["externalAccountRequired"] = True
+        meta = self._meta()
         document: dict[str, object] = {
             "newNonce": self._urls.new_nonce,
             "newAccount": self._urls.new_account,
@@ -133,6 +131,19 @@ class Endpoints:
             document["meta"] = meta
         return json_answer(document | dict(self._config.directory))
 
+    def _meta(self) -> dict[str, object]:
+        meta: dict[str, object] = dict(self._config.meta)
+        if self._config.terms:
+            meta["termsOfService"] = self._config.terms
+        if self._config.profiles:
+            meta["profiles"] = advertised(self._config)
+        if self._config.eab_required:
+            meta["externalAccountRequired"] = True
+        star = self._config.auto_renewal
+        if star is not None and star.advertised:
+            meta["auto-renewal"] = star.meta()
+        return meta
+
     def _new_nonce(self, exchange: Exchange) -> Answer:
         self._admit_reader(exchange)
         # RFC 8555 7.2: 200 to HEAD, 204 to GET.
@@ -143,7 +154,7 @@ class Endpoints:
         """Admit GET and, by RFC 8555 6.3, POST-as-GET."""
         if exchange.method == "POST":
             request, _ = self._gate.by_account(exchange)
-            _read_only(request)
+            read_only(request)
 
     def _new_account(self, exchange: Exchange) -> Answer:
         request = self._gate.by_key(exchange)
@@ -159,15 +170,15 @@ class Endpoints:
 
     def _account(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
-        _check_owner(account.id, exchange.parts[0])
+        check_owner(account.id, exchange.parts[0])
         if request.payload:
             self._accounts.update(account, request.payload)
         return json_answer(self._accounts.document(account))
 
     def _list_orders(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
-        _check_owner(account.id, exchange.parts[0])
-        _read_only(request)
+        check_owner(account.id, exchange.parts[0])
+        read_only(request)
         # RFC 8555 7.1.2.1: invalid orders SHOULD NOT be listed.
         open_orders = [o for o in self._orders.of(account) if o.status != "invalid"]
         return json_answer({"orders": [self._urls.order(o.id) for o in open_orders]})
@@ -198,16 +209,19 @@ class Endpoints:
 
     def _order(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
-        order = _known(self._orders.by_id, exchange.parts[0])
-        _check_owner(account.id, order.account.id)
-        _read_only(request)
+        order = known(self._orders.by_id, exchange.parts[0])
+        check_owner(account.id, order.account.id)
+        if request.payload == {"status": "canceled"}:
+            self._stars.cancel(order)
+        else:
+            read_only(request)
         self._orders.look_at_order(order)
         return self._order_answer(order)
 
     def _finalize(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
-        order = _known(self._orders.by_id, exchange.parts[0])
-        _check_owner(account.id, order.account.id)
+        order = known(self._orders.by_id, exchange.parts[0])
+        check_owner(account.id, order.account.id)
         self._orders.of(account)
         if order.status != "ready":
             raise refusal("orderNotReady", f"the order is {order.status}")
@@ -216,8 +230,12 @@ class Endpoints:
         if invalid := struck_by(exchange, TurnInvalid):
             self._orders.fail(order, invalid.problem)
             return self._order_answer(order)
-        issued = self._certificates.issue(order, csr, account_keys)
-        order.certificate = issued.id
+        subject = self._certificates.check(order, csr, account_keys)
+        order.certificate = (
+            self._stars.open(order, subject)
+            if order.terms
+            else self._certificates.issue(order, subject).id
+        )
         script = struck_by(exchange, Processing) or self._usual(
             self._config.order_polls
         )
@@ -233,8 +251,8 @@ class Endpoints:
 
     def _authorization(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
-        authz = _known(self._orders.authorizations, exchange.parts[0])
-        _check_owner(account.id, authz.account.id)
+        authz = known(self._orders.authorizations, exchange.parts[0])
+        check_owner(account.id, authz.account.id)
         if request.payload is not None:
             if request.payload.get("status") != "deactivated":
                 raise refusal("malformed", "an authorization can only be deactivated")
@@ -248,8 +266,8 @@ class Endpoints:
 
     def _challenge(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
-        challenge = _known(self._orders.challenges, exchange.parts[0])
-        _check_owner(account.id, challenge.authz.account.id)
+        challenge = known(self._orders.challenges, exchange.parts[0])
+        check_owner(account.id, challenge.authz.account.id)
         self._orders.refresh(challenge.authz)
         if request.payload is None:
             self._orders.look_at_challenge(challenge)
@@ -301,9 +319,9 @@ class Endpoints:
     def _certificate(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)
         ident, number = exchange.parts[0], int(exchange.parts[1] or 0)
-        issued = _known(self._certificates.by_id, ident)
-        _check_owner(account.id, issued.account)
-        _read_only(request)
+        issued = known(self._certificates.by_id, ident)
+        check_owner(account.id, issued.account)
+        read_only(request)
         if self._orders.by_id[issued.order].status != "valid":
             raise refusal("malformed", "the order is not valid yet", 404)
         if number >= len(self._authority.roots):
@@ -325,6 +343,9 @@ class Endpoints:
         request = self._gate.by_either(exchange)
         issued = self._certificates.named(request.object())
         self._check_revoker(request, issued)
+        if self._stars.holds(issued):
+            words = "certificates of a series are not revoked: cancel the order"
+            raise refusal("autoRenewalRevocationNotSupported", words)
         self._certificates.revoke(issued, request.object())
         return Answer()
 
@@ -352,22 +373,6 @@ class Endpoints:
         certified = self._certificates.key_fingerprints()
         self._accounts.roll(account, request.object(), certified)
         return json_answer(self._accounts.document(account))
-
-
-def _known(book: Mapping[str, T], ident: str) -> T:
-    if ident not in book:
-        raise refusal("malformed", "there is no such resource", 404)
-    return book[ident]
-
-
-def _check_owner(account: str, owner: str) -> None:
-    if account != owner:
-        raise refusal("unauthorized", "the resource belongs to another account")
-
-
-def _read_only(request: Request) -> None:
-    if request.payload is not None:
-        raise refusal("malformed", "this resource takes POST-as-GET only")
 
 
 def _retry_after(seconds: int | None) -> Headers:

@@ -15,6 +15,7 @@ from tests.ca.accounts import Account
 from tests.ca.config import Authorizations, Config
 from tests.ca.identifiers import Identifier, parse_identifiers
 from tests.ca.problems import Problem, refusal
+from tests.ca.series import Terms, agree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +64,13 @@ class Order:
 
     Attributes:
         hold: Looks that still show `processing`, whatever the verdict.
-        certificate: Identifier of what was issued; shown once the order is valid.
+        certificate: Identifier of what was issued, or of the series; shown once the
+            order is valid.
         not_before: Start of validity that was asked for, or None.
         not_after: End of validity that was asked for, or None.
         replaces: Name of the certificate that this order renews, or empty.
         profile: Name of its profile, or empty.
+        terms: What was agreed for its series; None for a usual order.
     """
 
     id: str
@@ -86,6 +89,7 @@ class Order:
     not_after: datetime | None = None
     replaces: str = ""
     profile: str = ""
+    terms: Terms | None = None
 
 
 _NOTHING_TO_PROVE: Final = frozenset(
@@ -109,18 +113,21 @@ class Orders:
         Members of extensions that this CA does not speak are ignored and not echoed.
         """
         identifiers = parse_identifiers(request.get("identifiers"), self._config)
+        now = self._config.now()
+        terms = agree(request, self._config.auto_renewal, now)
         starts = self._date(request, "notBefore")
         ends = self._date(request, "notAfter")
-        now = self._config.now()
+        expires = now + self._config.order_lifetime
         order = Order(
             id=secrets.token_urlsafe(9),
             account=account,
             identifiers=identifiers,
             authorizations=self._authorize(account, identifiers),
             created=now,
-            expires=now + self._config.order_lifetime,
+            expires=min(expires, terms.end) if terms else expires,
             not_before=starts,
             not_after=ends,
+            terms=terms,
         )
         self.by_id[order.id] = order
         if self._config.authorizations is not Authorizations.PENDING_NONE:

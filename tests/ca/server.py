@@ -27,6 +27,7 @@ from tests.ca.log import Entry, Log
 from tests.ca.orders import Challenge, Order
 from tests.ca.problems import ProblemError
 from tests.ca.renewal import Suggestion, name_of
+from tests.ca.star import Series
 from tests.ca.statements import Statements
 from tests.ca.status import StatusServer
 from tests.ca.transport import make_transport
@@ -183,6 +184,11 @@ class TestCA:
     def certificates(self) -> list[Issued]:
         """Return all certificates, oldest first."""
         return list(self._rooms.certificates.by_id.values())
+
+    @property
+    def series(self) -> list[Series]:
+        """Return all series of STAR orders, oldest first."""
+        return list(self._rooms.stars.by_id.values())
 
     @property
     def revoked(self) -> dict[int, Revocation]:

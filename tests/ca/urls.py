@@ -20,6 +20,7 @@ _ROUTES: Final = tuple(
         ("authz", f"/authz/{_ID}"),
         ("challenge", f"/challenge/{_ID}"),
         ("renewalInfo", r"/renewal-info/([^/]*)"),
+        ("starCertificate", f"/star/{_ID}"),
         ("certificate", f"/certificate/{_ID}(?:/([0-9]+))?"),
     )
 )
@@ -76,6 +77,10 @@ class Urls:
     def challenge(self, ident: str) -> str:
         """Return the URL of a challenge."""
         return f"{self.base}/challenge/{ident}"
+
+    def star(self, ident: str) -> str:
+        """Return the URL on which the certificates of a series follow each other."""
+        return f"{self.base}/star/{ident}"
 
     def certificate(self, ident: str, chain: int = 0) -> str:
         """Return the URL of a chain; zero is the default one."""
