@@ -1,7 +1,7 @@
 """What operators ask of the running daemon; satisfies the port of `agent.control`."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -29,6 +29,18 @@ Answer = dict[str, object]
 P = TypeVar("P")
 
 
+class Reloader(Protocol):
+    """Replaces the configuration in force."""
+
+    def reload(self) -> tuple[str, ...]:
+        """Read the files again, and return what is wrong."""
+        ...
+
+    def bootstrap(self, text: str, *, check: bool) -> Answer:
+        """Take a bundle, or say what that would do; raises where it is refused."""
+        ...
+
+
 class Commands:
     """Answers the verbs of the control sockets."""
 
@@ -40,15 +52,15 @@ class Commands:
         *,
         keys: Keys,
         by_hand: ByHand,
-        reload: Callable[[], tuple[str, ...]],
+        reloader: Reloader,
     ) -> None:
-        """Take the parts that verbs act on; `reload` returns the problems it met."""
+        """Take the parts that verbs act on."""
         self._cells = cells
         self._manager = manager
         self._vitals = vitals
         self._keys = keys
         self._by_hand = by_hand
-        self._reload = reload
+        self._reloader = reloader
 
     async def handle(  # noqa: PLR0911 -- one arm a verb
         self,
@@ -70,6 +82,10 @@ class Commands:
                 return await self._list_keys()
             case "config" | "reload":
                 return self._configuration(request.verb)
+            case "bootstrap":
+                given = request.arguments
+                text, check = str(given.get("bundle", "")), given.get("check") is True
+                return self._reloader.bootstrap(text, check=check)
             case "csr" | "import":
                 return await self._by_hand.handle(request, self._cell(name))
             case "revoke" | "replace" | "account-roll" | "account-deactivate":
@@ -257,7 +273,7 @@ class Commands:
 
     def _configuration(self, verb: str) -> Answer:
         if verb == "reload":
-            problems = self._reload()
+            problems = self._reloader.reload()
             if problems:
                 raise CommandError(f"not reloaded: {'; '.join(problems)}")
         return _built(self._vitals.status().config)

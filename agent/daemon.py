@@ -8,42 +8,37 @@ import asyncio
 import contextlib
 import logging
 import os
-import random  # noqa: TID251 -- the source that everything else is given
-import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Final
-
-from msgspec.structs import replace
 
 from agent import __version__, journal, loading, systemd, timesync
 from agent.auditing import Checkpoints
 from agent.benches import Tools
+from agent.bootstrap.overlay import SCHEME
+from agent.bootstrapping import Bundles
 from agent.byhand import by_hand
-from agent.cells import Cells, PinLedger, Store
-from agent.clock import Clock, SystemClock
+from agent.cells import Cells, PinLedger
 from agent.commands import Commands
 from agent.config.advice import advice
 from agent.config.errors import ConfigError
-from agent.config.model import Config
 from agent.config.units import duration
 from agent.control.server import Server
 from agent.counters import Counters
 from agent.equipment import Stock, make_auditor, make_tools
 from agent.errors import AgentError
 from agent.events import Event
-from agent.files import read_secret, release_code_pages
+from agent.files import release_code_pages
 from agent.health import Health
+from agent.host import Host, installation
 from agent.keys.software import FileKeys
 from agent.keys.store import Keys, Surroundings
-from agent.manager import Draws, HungModuleError, Manager
-from agent.records.others import InstanceRecord
-from agent.store import Store as FileStore
+from agent.loading import Loaded, bundles
+from agent.manager import HungModuleError, Manager
+from agent.reloading import Reloader
 from agent.trail.exchange import Exchange
 from agent.vitals import Instruments, Loading, Vitals
 from agent.workshop import Workshop
@@ -55,29 +50,6 @@ EXIT_STATE: Final = 6
 EXIT_HUNG: Final = 7
 TOKEN_PAUSE: Final = timedelta(seconds=10)
 LONGEST_TOKEN_PAUSE: Final = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """What the daemon takes from the outside; tests replace single parts.
-
-    Attributes:
-        path: The configuration file.
-        environ: Environment variables; those of socket activation are consumed.
-        clock: Where time comes from.
-        draws: Where randomness comes from.
-        store: Makes the durable store of a state directory.
-    """
-
-    path: Path
-    environ: MutableMapping[str, str] = field(default_factory=lambda: os.environ)
-    clock: Clock = field(default_factory=SystemClock)
-    draws: Draws = field(
-        default_factory=lambda: Draws(
-            fraction=random.SystemRandom().random, token=partial(secrets.token_hex, 16)
-        )
-    )
-    store: Callable[[Path], FileStore] = FileStore
 
 
 def main(path: Path) -> int:
@@ -92,16 +64,16 @@ def main(path: Path) -> int:
 def run(host: Host) -> int:
     """Run the daemon on a host; see `main` for the exit status."""
     try:
-        config = loading.load(host.path)
+        loaded = loading.load(host.path, instance=host.called)
     except ConfigError as error:
         for problem in error.problems:
             print(f"nfcertd: {problem}", file=sys.stderr)  # noqa: T201 -- no log yet
         return EXIT_CONFIG
-    handler = journal.set_up(config.agent.log_level, host.environ, sys.stderr)
+    handler = journal.set_up(loaded.config.agent.log_level, host.environ, sys.stderr)
     status = 0
     try:
         systemd.clear_ambient_capabilities()
-        asyncio.run(Daemon(host, config).run())
+        asyncio.run(Daemon(host, loaded).run())
     except* HungModuleError as group:
         _log.critical("%s; ending on purpose", _first(group))
         handler.flush()
@@ -125,7 +97,7 @@ def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
 class Daemon:
     """All parts of one running daemon."""
 
-    def __init__(self, host: Host, config: Config) -> None:
+    def __init__(self, host: Host, loaded: Loaded) -> None:
         """Build every part; nothing is contacted, and no task runs yet.
 
         Raises:
@@ -133,11 +105,11 @@ class Daemon:
         """
         self._host = host
         self._counters = Counters()
-        self._loading = Loading(config=config, loaded_at=host.clock.now())
-        state = Path(config.agent.state)
+        self._loading = Loading(loaded=loaded, loaded_at=host.clock.now())
+        config, state = loaded.config, Path(loaded.config.agent.state)
         store = host.store(state)
         store.prepare()
-        instance = _instance(store, host)
+        instance = installation(store, host)
         self._auditor = make_auditor(state, host.clock, config.audit, self._counters)
         self._cells = Cells(store, self._emit)
         self._cells.load()
@@ -150,14 +122,7 @@ class Daemon:
             self._cells, self._workshop, self, clock=host.clock, draws=host.draws
         )
         self._install = instance.install
-        self._vitals = Vitals(
-            self._cells,
-            self._manager,
-            self._loading,
-            clock=host.clock,
-            install=instance.install,
-            instruments=self._instruments(),
-        )
+        self._vitals = self._make_vitals()
         self._checkpoints = Checkpoints(
             self._auditor,
             self._keys,
@@ -166,7 +131,10 @@ class Daemon:
             moment=self._manager.moment,
             install=instance.install,
         )
-        self._apply(config)
+        self._bundles = Bundles(store, bundles(config.agent), host.secret)
+        self._reloader = self._make_reloader()
+        self._reloader.start()
+        self.apply(loaded)
 
     async def run(self) -> None:
         """Run every task until SIGTERM.
@@ -245,8 +213,11 @@ class Daemon:
         return Keys(self._loading.config.token, surroundings)
 
     def _read_secret(self, reference: str) -> bytes:
-        credentials = systemd.credentials_directory(self._host.environ)
-        return read_secret(reference, credentials)
+        if reference.startswith(SCHEME):
+            loaded = self._loading.loaded
+            table, made = loaded.config.bootstrap, loaded.made
+            return self._bundles.secret(reference, table, made)
+        return self._host.secret(reference)
 
     def _make_tools(self, state: Path) -> Tools:
         return make_tools(
@@ -262,6 +233,26 @@ class Daemon:
             )
         )
 
+    def _make_vitals(self) -> Vitals:
+        return Vitals(
+            self._cells,
+            self._manager,
+            self._loading,
+            clock=self._host.clock,
+            install=self._install,
+            instruments=self._instruments(),
+        )
+
+    def _make_reloader(self) -> Reloader:
+        return Reloader(
+            self._host.path,
+            self._loading,
+            self._bundles,
+            self,
+            clock=self._host.clock,
+            emit=self._emit,
+        )
+
     def _control(self, runtime: Path) -> Server:
         commands = Commands(
             self._cells,
@@ -269,7 +260,7 @@ class Daemon:
             self._vitals,
             keys=self._keys,
             by_hand=by_hand(self._manager, self._host.clock, self._cells.roots),
-            reload=self._reload,
+            reloader=self._reloader,
         )
         destroyers = self._loading.config.agent.destroy_uids
         return Server(runtime, commands, self._host.clock, self._emit, destroyers)
@@ -304,30 +295,23 @@ class Daemon:
 
     # -- reload
 
-    def _apply(self, config: Config) -> None:
+    def apply(self, loaded: Loaded) -> None:
+        """Take a checked configuration; satisfies `agent.reloading.Parts`."""
+        config = loaded.config
         self._auditor.configure(config.audit)
+        self._keys.configure(config.token)
         self._workshop.configure(config)
         self._manager.configure(config, self._install)
-        self._loading.config = config
+        self._loading.loaded = loaded
         self._loading.loaded_at = self._host.clock.now()
 
-    def _reload(self) -> tuple[str, ...]:
-        """Replace the configuration, or keep it and return what is wrong."""
+    def reloading(self) -> None:
+        """Tell systemd; satisfies `agent.reloading.Parts`."""
         self._notifier.reloading()
-        self._loading.reload_at = self._host.clock.now()
-        try:
-            config = loading.reload(self._host.path, self._loading.config)
-            self._keys.configure(config.token)
-        except ConfigError as error:
-            self._loading.problems = error.problems
-            for problem in error.problems:
-                _log.error("not reloaded: %s", problem)
-        else:
-            self._loading.problems = ()
-            self._apply(config)
-            _log.info("configuration reloaded")
+
+    def reloaded(self) -> None:
+        """Tell systemd; satisfies `agent.reloading.Parts`."""
         self._notifier.ready(self._vitals.summary())
-        return self._loading.problems
 
     # -- tasks
 
@@ -337,7 +321,7 @@ class Daemon:
         if task is not None:
             loop.add_signal_handler(signal.SIGTERM, task.cancel)
             loop.add_signal_handler(signal.SIGINT, task.cancel)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.reload)
         try:
             yield
         finally:
@@ -379,15 +363,3 @@ class Daemon:
     def _hangs(self) -> bool:
         statuses = self._keys.status().values()
         return any(status.hung_since is not None for status in statuses)
-
-
-def _instance(store: Store, host: Host) -> InstanceRecord:
-    """Return this installation's record, made at the first start."""
-    now = host.clock.now()
-    record = store.get(InstanceRecord, "instance")
-    if record is None:
-        record = InstanceRecord(install=host.draws.token()[:16], high_water=now)
-        store.put(record)
-    elif now > record.high_water:
-        store.put(replace(record, high_water=now))
-    return record

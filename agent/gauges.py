@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from agent.sba.findings import Level
-from agent.shapes import AccountView, CaView, CertificateView
+from agent.shapes import AccountView, BootstrapView, CaView, CertificateView
 
 Rows = Iterable[tuple[tuple[str, ...], float | bool | datetime | None]]
 """Label values and a value each; None leaves the series out."""
@@ -77,6 +77,23 @@ def accounts(shown: tuple[AccountView, ...]) -> Iterator[Metric]:
             failures[key] = max(failures.get(key, 0), job.failures)
     name, text = "nfcertd_account_job_failures", "Failed attempts in a row."
     yield gauge(name, text, (*labels, "job"), failures.items())
+
+
+def bootstrap(view: BootstrapView | None) -> Iterator[Metric]:
+    """Yield which bootstrap bundle is in force, and what waits for one."""
+    one = [] if view is None else [view]
+    yield gauge(
+        "nfcertd_bootstrap_sequence",
+        "Number of the bootstrap bundle in force, 0 before the first.",
+        (),
+        [((), view.sequence) for view in one],
+    )
+    yield gauge(
+        "nfcertd_bootstrap_waiting_certificates",
+        "Certificates that wait for the bootstrap bundle.",
+        (),
+        [((), len(view.waiting)) for view in one],
+    )
 
 
 def profiles(shown: tuple[CertificateView, ...]) -> Metric:

@@ -3,13 +3,22 @@
 It knows where files lie and how large they may be. It does not know what is in them.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
+from agent.bootstrap.bundle import reread
+from agent.bootstrap.errors import BootstrapError
+from agent.bootstrap.overlay import Made, made_of
+from agent.config.bootstrap import Bootstrap
 from agent.config.errors import ConfigError
-from agent.config.model import Config
-from agent.config.parse import Source, parse
+from agent.config.model import Agent, Config
+from agent.config.parse import Source, settle, typed
+from agent.errors import AgentError
 from agent.files import FileError, describe, read_bounded
+from agent.records.bootstrap import BootstrapRecord
+from agent.records.codec import decode
 
 DEFAULT: Final = Path("/etc/nfcertd/nfcertd.toml")
 """The main file; `conf.d/*.toml` beside it is read after it, by name."""
@@ -21,25 +30,97 @@ FIXED: Final = ("state", "runtime", "health")
 """Keys of `[agent]` that a reload cannot change."""
 
 
-def load(path: Path) -> Config:
-    """Return the configuration of a file and of the `conf.d` beside it.
+class Loaded(NamedTuple):
+    """The configuration, and what a bootstrap bundle has to do with it.
+
+    Attributes:
+        config: What can run.
+        waiting: Certificates that wait for a bundle, with what they lack.
+        bundle: The bundle in force, None where there is none.
+        made: What it amounts to.
+        trouble: Why a bundle that was taken is not in force, empty where none is.
+    """
+
+    config: Config
+    waiting: Mapping[str, str] = MappingProxyType({})
+    bundle: BootstrapRecord | None = None
+    made: Made | None = None
+    trouble: str = ""
+
+
+def load(
+    path: Path,
+    offered: BootstrapRecord | None = None,
+    instance: Callable[[Bootstrap], str] | None = None,
+) -> Loaded:
+    """Return the configuration of a file, of the `conf.d` beside it, and of a bundle.
+
+    Args:
+        path: The main file.
+        offered: A bundle in place of the one that was taken last.
+        instance: Returns what this host is called; without it a bundle that was taken
+            is not held against that.
 
     Raises:
         ConfigError: It cannot be read, or something in it is wrong.
     """
     try:
-        return parse(read_sources(path))
+        files = typed(read_sources(path))
     except FileError as error:
         raise ConfigError([str(error)]) from error
+    bundle, trouble = offered, ""
+    if bundle is None and files.bootstrap is not None:
+        bundle, trouble = _taken(files, files.bootstrap, instance)
+    if bundle is None or files.bootstrap is None:
+        return Loaded(*settle(files), None, None, trouble)
+    try:
+        directory, key = bundles(files.agent), files.bootstrap.account_key
+        made = made_of(reread(bundle.bundle), str(directory), key)
+    except BootstrapError as error:
+        raise ConfigError([str(error)]) from error
+    return Loaded(*settle(files, made.overlay), bundle, made, "")
 
 
-def reload(path: Path, running: Config) -> Config:
-    """Return a new configuration that a running daemon can take.
+def bundles(agent: Agent) -> Path:
+    """Return the directory of what is public in the bundle in force."""
+    return Path(agent.state) / "bootstrap"
+
+
+def _taken(
+    files: Config, table: Bootstrap, instance: Callable[[Bootstrap], str] | None
+) -> tuple[BootstrapRecord | None, str]:
+    """Return the bundle that was taken last, or why it is not in force."""
+    path = Path(files.agent.state) / "records" / "bootstrap" / "bootstrap.json"
+    try:
+        if not path.exists():
+            return None, ""
+        found = decode(read_bounded(path), BootstrapRecord)
+        here = found.instance if instance is None else instance(table)
+    except OSError as error:
+        return None, f"cannot look for {path}: {describe(error)}"
+    except AgentError as error:
+        return None, str(error)
+    if here == found.instance:
+        return found, ""
+    return None, f"the bundle that was taken is for {found.instance}, this is {here}"
+
+
+def reload(
+    path: Path,
+    before: Loaded,
+    offered: BootstrapRecord | None = None,
+    instance: Callable[[Bootstrap], str] | None = None,
+) -> Loaded:
+    """Return a new configuration that a running daemon can take; arguments as `load`.
 
     Raises:
-        ConfigError: As `load`; also where it needs a restart.
+        ConfigError: As `load`; also where it needs a restart, or would lose the bundle
+            that is in force.
     """
-    config = load(path)
+    loaded, running = load(path, offered, instance), before.config
+    if loaded.trouble and before.bundle is not None:
+        raise ConfigError([f"the bootstrap bundle would be lost: {loaded.trouble}"])
+    config = loaded.config
     changed = [
         f"agent.{key}: cannot change while running, restart nfcertd"
         for key in FIXED
@@ -55,7 +136,7 @@ def reload(path: Path, running: Config) -> Config:
     ]
     if changed:
         raise ConfigError(changed)
-    return config
+    return loaded
 
 
 def read_sources(main: Path) -> tuple[Source, ...]:

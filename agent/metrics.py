@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 
 from agent.counters import Counters
-from agent.gauges import accounts, cas, clocks, gauge, profiles
+from agent.gauges import accounts, bootstrap, cas, clocks, gauge, profiles
 from agent.records.job import Severity
 from agent.records.tags import PHASES
 from agent.shapes import (
@@ -134,6 +134,7 @@ class _Collector:
             [((account.name, account.ca), account.valid) for account in view.accounts],
         )
         yield from accounts(view.accounts)
+        yield from bootstrap(view.bootstrap)
         yield gauge(
             "nfcertd_alarms",
             "Alarms that stand.",

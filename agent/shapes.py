@@ -26,6 +26,8 @@ class State(StrEnum):
     DEPLOYING = "deploying"
     """Issued, and not deployed at every endpoint."""
     DEPLOYED = "deployed"
+    WAITING = "waiting"
+    """Names what only a bootstrap bundle will bring."""
     UNMANAGED = "unmanaged"
     """Removed from the configuration; nothing is destroyed."""
 
@@ -258,6 +260,30 @@ class AuditView(View, frozen=True, kw_only=True):
     broken_since: datetime | None
 
 
+class BootstrapView(View, frozen=True, kw_only=True):
+    """The bootstrap bundle in force; all but the last two empty where there is none.
+
+    Attributes:
+        sequence: Its number, 0 where there is none.
+        issued: When it was made.
+        expires: Until when it could be taken.
+        taken: When it was taken.
+        signer: SHA-256 of the SubjectPublicKeyInfo of who signed it.
+        tables: What it brings.
+        trouble: Why a bundle that was taken is not in force.
+        waiting: What each waiting certificate lacks.
+    """
+
+    sequence: int = 0
+    issued: datetime | None = None
+    expires: datetime | None = None
+    taken: datetime | None = None
+    signer: str = ""
+    tables: tuple[str, ...] = ()
+    trouble: str = ""
+    waiting: Mapping[str, str] = {}
+
+
 class StatusView(View, frozen=True, kw_only=True):
     """The whole."""
 
@@ -273,3 +299,4 @@ class StatusView(View, frozen=True, kw_only=True):
     alarms: tuple[AlarmView, ...]
     audit: AuditView
     trust: tuple[TrustView, ...] = ()
+    bootstrap: BootstrapView | None = None

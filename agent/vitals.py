@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from agent import __version__
 from agent.auditing import Auditor
 from agent.cells import Cells
@@ -13,8 +15,10 @@ from agent.config.model import Config
 from agent.counters import Counters
 from agent.health import Verdict
 from agent.jobs.alarms import account_alarms, ca_alarms, token_alarms
+from agent.jobs.context import Context
 from agent.keys.ports import TokenStatus
 from agent.listviews import trust_view
+from agent.loading import Loaded
 from agent.manager import Manager
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
@@ -25,9 +29,12 @@ from agent.shapes import (
     AccountView,
     AlarmView,
     AuditView,
+    BootstrapView,
     CaView,
+    CertificateView,
     ConfigView,
     KeyView,
+    PlanView,
     State,
     StatusView,
     TokenView,
@@ -52,10 +59,15 @@ _DISBELIEVED: Final = "nothing is begun, because the wall clock may not be belie
 class Loading:
     """The configuration in force, and how the last attempt to replace it went."""
 
-    config: Config
+    loaded: Loaded
     loaded_at: datetime
     reload_at: datetime | None = None
     problems: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration in force."""
+        return self.loaded.config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +128,7 @@ class Vitals:
                 problems=loading.problems,
             ),
             certificates=tuple(
-                certificate_view(record, contexts.get(name), now)
+                self._certificate(record, contexts.get(name), now)
                 for name, record in sorted(self._records(contexts).items())
             ),
             cas=self._cas(now),
@@ -125,6 +137,7 @@ class Vitals:
             alarms=self._alarms(now),
             audit=self._audit(),
             trust=self.trust(with_roots=False),
+            bootstrap=bootstrap_view(loading.loaded),
         )
 
     def trust(self, *, with_roots: bool) -> tuple[TrustView, ...]:
@@ -207,10 +220,21 @@ class Vitals:
         """Return every record; what is configured has one before it is durable."""
         cells = self._cells
         found = {name: cell.record for name, cell in cells.certificates.items()}
-        for name in contexts:
+        for name in (*contexts, *self._loading.loaded.waiting):
             if name not in found and f"certificate {name}" not in cells.quarantined:
                 found[name] = CertificateRecord(name=name)
         return found
+
+    def _certificate(
+        self, record: CertificateRecord, context: Context | None, now: datetime
+    ) -> CertificateView:
+        view = certificate_view(record, context, now)
+        lacks = self._loading.loaded.waiting.get(record.name)
+        if lacks is None:
+            return view
+        text = f"wait for the bootstrap bundle, there is no {lacks} yet"
+        plan = PlanView(next=text, at=None, rule="")
+        return replace(view, state=State.WAITING, plan=plan)
 
     def _known_cas(self) -> list[CaRecord]:
         """Return what is remembered of each configured CA, as it is configured now."""
@@ -294,6 +318,7 @@ class Vitals:
             "state": self._manager.store_failure,
             "clock": _DISBELIEVED if self._manager.clock_held else "",
             "audit": self._auditor.trouble,
+            "bootstrap": self._loading.loaded.trouble,
         }
         for slug, cause in causes.items():
             if cause:
@@ -317,4 +342,21 @@ def _standing(slug: str, subject: str, cause: str, now: datetime) -> AlarmView:
         cause=cause,
         action="",
         raised=now,
+    )
+
+
+def bootstrap_view(loaded: Loaded) -> BootstrapView | None:
+    """Return the bundle in force; None where the configuration wants none."""
+    if loaded.config.bootstrap is None:
+        return None
+    known = loaded.bundle
+    if known is None:
+        return BootstrapView(trouble=loaded.trouble, waiting=loaded.waiting)
+    return BootstrapView(
+        sequence=known.sequence,
+        issued=known.issued,
+        expires=known.expires,
+        taken=known.taken,
+        signer=known.signer,
+        tables=() if loaded.made is None else tuple(loaded.made.overlay.tables()),
     )

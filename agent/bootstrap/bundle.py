@@ -90,6 +90,19 @@ def read(text: str, signers: Sequence[bytes]) -> Bundle:
     return Bundle(payload, hashlib.sha256(parts.payload).hexdigest(), signer)
 
 
+def reread(text: str) -> Payload:
+    """Return what a bundle says that was verified when it was taken.
+
+    Raises:
+        FormatError: It is no bundle of the documented form.
+    """
+    try:
+        parts = jws.split(text.strip())
+    except ValueError as error:
+        raise FormatError("the bundle is no compact jws in base64url") from error
+    return _payload(strict(parts.payload, "payload"))
+
+
 def check_taken(bundle: Bundle, instance: str, known: Known | None) -> bool:
     """Tell whether exactly this content is in force already.
 

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 
-from agent.cli.configured import add_config, configuration
+from agent.cli.configured import add_config, loaded
 from agent.cli.exits import Exit
 from agent.config.advice import advice
+from agent.loading import Loaded
 from agent.solvers.dns01.lexicon import require_installed
 
 
@@ -16,12 +18,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check it; every problem becomes a line on standard error, and so does advice."""
-    config = configuration(options)
+    found = loaded(options)
+    config = found.config
     if config.dns01 is not None and config.dns01.provider == "lexicon":
         # What else it takes is looked at by pre-flight; this no configuration can mend.
         require_installed()
     for line in advice(config):
         print(f"nfcertd: advice: {line}", file=sys.stderr)
-    count = len(config.certificate)
+    for line in _waiting(found):
+        print(f"nfcertd: {line}", file=sys.stderr)
+    count = len(config.certificate) + len(found.waiting)
     print(f"{options.config} is valid: {count} certificate{'' if count == 1 else 's'}")
     return Exit.OK
+
+
+def _waiting(found: Loaded) -> Iterator[str]:
+    """Yield what a bootstrap bundle is still to bring."""
+    if found.trouble:
+        yield f"the files are checked without the bootstrap bundle: {found.trouble}"
+    for name, lacks in found.waiting.items():
+        yield f"certificate.{name}: waits for the bootstrap bundle, there is no {lacks}"

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from agent.config.model import Config
-from agent.loading import DEFAULT, load
+from agent.loading import DEFAULT, Loaded, load
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,12 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def configuration(options: argparse.Namespace) -> Config:
-    """Return the configuration, read and checked.
+    """Return the configuration, read and checked; raises as `loaded`."""
+    return loaded(options).config
+
+
+def loaded(options: argparse.Namespace) -> Loaded:
+    """Return the configuration with the bootstrap bundle that was taken last.
 
     Raises:
         ConfigError: It cannot be read, or is not valid.

@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "plan": "show what happens next, when, and why",
     "keys": "show keys and what they are for",
     "trust": "show lists of trusted roots, fetch one now, or accept what it refused",
+    "bootstrap": "take the signed bundle that oam gives this host to begin with",
     "audit": "read the audit trail, and verify that it is whole",
     "accounts": "show accounts, their keys, and when those are replaced",
     "account": "replace the key of an account, or give the account up",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from agent.cli import lists
+from agent.cli import lists, render_bootstrap
 from agent.cli.shapes import (
     AccountShape,
     AlarmShape,
@@ -26,6 +26,7 @@ _STYLES: Final = {
     "deployed": "good",
     "deploying": "busy",
     "held": "busy",
+    "waiting": "busy",
     "unmanaged": "faint",
 }
 _GRAVE: Final = frozenset({"major", "critical"})
@@ -53,6 +54,7 @@ def status(view: StatusShape, screen: Screen) -> list[str]:
     lines += _configuration(view, screen)
     lines += ["", *_certificates(view, screen)] if view.certificates else []
     others = [
+        *render_bootstrap.rows(view.bootstrap, view.now),
         *_tokens(view.tokens),
         *_cas(view.cas, view.now),
         *_accounts(view.accounts),

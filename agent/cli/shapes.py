@@ -190,6 +190,33 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
+class BootstrapShape(Shape, frozen=True, kw_only=True):
+    """The bootstrap bundle in force."""
+
+    sequence: int = 0
+    issued: datetime | None = None
+    expires: datetime | None = None
+    taken: datetime | None = None
+    signer: str = ""
+    tables: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+class TakenShape(Shape, frozen=True, kw_only=True):
+    """The answer to `bootstrap`."""
+
+    done: str = ""
+    sequence: int = 0
+    issued: datetime | None = None
+    expires: datetime | None = None
+    signer: str = ""
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+
+
 class StatusShape(Shape, frozen=True, kw_only=True):
     """The answer to `status` and `plan`."""
 
@@ -203,6 +230,7 @@ class StatusShape(Shape, frozen=True, kw_only=True):
     tokens: tuple[TokenShape, ...] = ()
     alarms: tuple[AlarmShape, ...] = ()
     trust: tuple[TrustShape, ...] = ()
+    bootstrap: BootstrapShape | None = None
 
 
 class KeyShape(Shape, frozen=True, kw_only=True):

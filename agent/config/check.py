@@ -1,7 +1,7 @@
 """What a well-typed tree must still satisfy: references, exclusions, combinations."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from agent.config.authorities import Account, Ca
 from agent.config.authority_rules import attested_problems, authority_problems
@@ -35,6 +35,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from positive("audit.checkpoint", config.audit.checkpoint)
     if config.audit.key is not None:
         yield from _key(config, "audit.key", config.audit.key)
+    yield from _bootstrap(config)
     if FILE_STORE in config.token:
         yield f"token.{FILE_STORE}: this name is taken by software keys"
     if config.dns01 is not None:
@@ -52,6 +53,12 @@ def _problems(config: Config) -> Iterator[str]:
         yield from _certificate(config, f"certificate.{name}", certificate)
     yield from _adopted_twice(config)
     yield from nf_problems(config)
+
+
+def _bootstrap(config: Config) -> Iterator[str]:
+    table = config.bootstrap
+    if table is not None and table.account_key is not None:
+        yield from _key(config, "bootstrap.account_key", table.account_key)
 
 
 def _authorities(config: Config) -> Iterator[str]:
@@ -132,13 +139,32 @@ def _token(path: str, token: Token) -> Iterator[str]:
         yield f"{path}.token: {error}"
 
 
+def waiting_problems(config: Config, names: Collection[str]) -> list[str]:
+    """Return what is wrong with certificates whose other tables are still to come.
+
+    Args:
+        config: The tree of the files.
+        names: Those certificates.
+    """
+    return [
+        clause
+        for name in names
+        for clause in _own(config, f"certificate.{name}", config.certificate[name])
+    ]
+
+
 def _certificate(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
+    yield from attested_problems(config, path, certificate)
+    yield from _ca(config, path, certificate)
+    yield from _own(config, path, certificate)
+
+
+def _own(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
+    """Yield a clause for every rule that a table breaks by what the host says."""
     yield from name_problems(f"{path}.names", certificate)
     yield from _dns01(config, path, certificate)
-    yield from attested_problems(config, path, certificate)
     yield from _server_names(path, certificate)
     yield from _key(config, f"{path}.key", certificate.key)
-    yield from _ca(config, path, certificate)
     yield from bounded(f"{path}.grace", certificate.grace)
     yield from networks(f"{path}.status.allow", certificate.status.allow)
     if certificate.key.adopt is not None and certificate.key.rotate != "never":

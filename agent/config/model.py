@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.config.authorities import Account, Ca
+from agent.config.bootstrap import Bootstrap
 from agent.config.challenges import Challenge, Dns, DnsPersist, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
 from agent.config.nf import IdentifierType, Nf, Subject
@@ -146,6 +147,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     agent: Agent = msgspec.field(default_factory=Agent)
     audit: Audit = msgspec.field(default_factory=Audit)
+    bootstrap: Bootstrap | None = None
     http01: Listen = msgspec.field(name="http-01", default_factory=Listen)
     tlsalpn01: TlsAlpn = msgspec.field(name="tls-alpn-01", default_factory=TlsAlpn)
     dns01: Dns | None = msgspec.field(name="dns-01", default=None)

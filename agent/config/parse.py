@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from agent.config.authorities import Account, Ca
-from agent.config.check import problems
+from agent.config.check import problems, waiting_problems
 from agent.config.errors import ConfigError
 from agent.config.model import Certificate, Config
 from agent.config.nf import Nf
+from agent.config.overlay import Overlay, clashes, set_aside, with_overlay
 from agent.config.section import Section
 from agent.config.token_authority import TokenAuthority
 from agent.config.tokens import Token
@@ -49,11 +50,56 @@ class Source(NamedTuple):
     data: bytes
 
 
+class Settled(NamedTuple):
+    """A checked configuration.
+
+    Attributes:
+        config: What can run.
+        waiting: Certificates that wait for a bootstrap bundle, with what they lack.
+    """
+
+    config: Config
+    waiting: Mapping[str, str]
+
+
 def parse(sources: Sequence[Source]) -> Config:
-    """Return the configuration that the files make together.
+    """Return the configuration that the files make together, without a bundle.
 
     Tables of later files are added to those of earlier ones; the same key twice is
     refused rather than resolved.
+
+    Raises:
+        ConfigError: Every problem, each with its path in the tree.
+    """
+    return settle(typed(sources)).config
+
+
+def settle(files: Config, overlay: Overlay | None = None) -> Settled:
+    """Return the configuration that files and a bundle make together, checked.
+
+    Where the files want a bundle and there is none yet, what names a table that is
+    not there is set aside.
+
+    Raises:
+        ConfigError: Every problem, each with its path in the tree.
+    """
+    config, waiting = files, dict[str, str]()
+    if overlay is not None:
+        clashing = list(clashes(files, overlay))
+        if clashing:
+            raise ConfigError(clashing)
+        config = with_overlay(files, overlay)
+    elif files.bootstrap is not None:
+        config, waiting = set_aside(files)
+    config = with_names(config)
+    found = problems(config) + waiting_problems(files, waiting)
+    if found:
+        raise ConfigError(found)
+    return Settled(config, waiting)
+
+
+def typed(sources: Sequence[Source]) -> Config:
+    """Return what the files say, every value of its type; nothing else is checked.
 
     Raises:
         ConfigError: Every problem, each with its path in the tree.
@@ -68,11 +114,7 @@ def parse(sources: Sequence[Source]) -> Config:
     wrong = list(_wrong_values(tree))
     if wrong:
         raise ConfigError(wrong)
-    config = with_names(msgspec.convert(tree, type=Config))
-    found = problems(config)
-    if found:
-        raise ConfigError(found)
-    return config
+    return msgspec.convert(tree, type=Config)
 
 
 def schema() -> dict[str, object]:

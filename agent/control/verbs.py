@@ -50,6 +50,7 @@ VERBS: Final[Mapping[str, VerbClass]] = {
     "accept": VerbClass.OPERATE,
     "csr": VerbClass.OPERATE,
     "import": VerbClass.OPERATE,
+    "bootstrap": VerbClass.DESTROY,
     "revoke": VerbClass.DESTROY,
     "replace": VerbClass.DESTROY,
     "decommission": VerbClass.DESTROY,

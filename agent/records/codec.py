@@ -8,6 +8,7 @@ import msgspec
 
 from agent.errors import AgentError
 from agent.records.authority import CaRecord
+from agent.records.bootstrap import BootstrapRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.others import (
     AccountRecord,
@@ -25,6 +26,7 @@ Record = (
     | InstanceRecord
     | TrustRecord
     | AuditRecord
+    | BootstrapRecord
 )
 R = TypeVar(
     "R",
@@ -35,6 +37,7 @@ R = TypeVar(
     InstanceRecord,
     TrustRecord,
     AuditRecord,
+    BootstrapRecord,
 )
 Raw = dict[str, object]
 
@@ -46,6 +49,7 @@ KINDS: Final[Mapping[type[Record], str]] = {
     InstanceRecord: "instance",
     TrustRecord: "trust",
     AuditRecord: "audit",
+    BootstrapRecord: "bootstrap",
 }
 VERSIONS: Final[Mapping[str, int]] = {
     "certificate": 1,
@@ -55,6 +59,7 @@ VERSIONS: Final[Mapping[str, int]] = {
     "instance": 1,
     "trust": 1,
     "audit": 1,
+    "bootstrap": 1,
 }
 
 

@@ -40,6 +40,8 @@ class Word(StrEnum):
     KEY = "key"
     """A key was made, condemned or destroyed."""
     ALARM = "alarm"
+    BOOTSTRAP = "bootstrap"
+    """A bootstrap bundle was taken or refused."""
     OPERATOR = "operator"
     """A verb that an operator used."""
     DEPLOYMENT = "deployment"
@@ -110,6 +112,7 @@ _FAMILIES: Final[Mapping[str, Word]] = {
     "key": Word.KEY,
     "alarm": Word.ALARM,
     "operator": Word.OPERATOR,
+    "bootstrap": Word.BOOTSTRAP,
     "account": Word.ACCOUNT,
 }
 

@@ -18,8 +18,9 @@ from typing import Final
 import msgspec
 
 from agent.clock import SystemClock
-from agent.daemon import Host, run
+from agent.daemon import run
 from agent.files import write_durable
+from agent.host import Host
 from agent.records.codec import KINDS, Record, encode
 from agent.store import Store
 from tests.integration.clock import SharedClock

@@ -18,10 +18,11 @@ from msgspec import structs
 
 from agent import demands, loading
 from agent.benches import Tools
-from agent.config.model import Config as Configuration
-from agent.daemon import Daemon, Host
+from agent.daemon import Daemon
+from agent.host import Host
 from agent.jobs.certificate import next_step
 from agent.jobs.step import Wait
+from agent.loading import Loaded
 from agent.manager import Draws
 from agent.records.certificate import CertificateRecord, jobs
 from agent.records.others import AccountRecord, account_jobs
@@ -110,13 +111,13 @@ class Watched(Daemon):
 
     tools: Tools
 
-    def __init__(self, host: Host, config: Configuration, clock: Leaping) -> None:
+    def __init__(self, host: Host, loaded: Loaded, clock: Leaping) -> None:
         """Build the daemon; the clock is that of the host."""
         self.leaping = clock
         self.idle = False
         self.pauses: list[Pause] = []
         self._paused = asyncio.Event()
-        super().__init__(host, config)
+        super().__init__(host, loaded)
 
     def hold_until(self, now: datetime) -> datetime | None:
         """Hear of a turn of the manager."""

@@ -20,6 +20,7 @@ from agent.jobs.context import Context
 from agent.jobs.issue.effects import Downloaded
 from agent.keys.ports import TokenKey
 from agent.keys.store import Keys
+from agent.loading import Loaded
 from agent.manager import Draws, Manager
 from agent.pki.chain import ChainError
 from agent.records.certificate import (
@@ -100,7 +101,7 @@ class Office:
         )
         table = config("web")
         self.manager.configure(table, "0" * 16)
-        self._loading = Loading(config=table, loaded_at=START)
+        self._loading = Loading(loaded=Loaded(table), loaded_at=START)
         vitals = Vitals(
             self.cells,
             self.manager,
@@ -122,7 +123,7 @@ class Office:
             vitals,
             keys=Tokens(),
             by_hand=ByHand(self.manager, self.clock, self._check),
-            reload=self._reload,
+            reloader=self,
         )
 
     async def _check(self, pem: bytes, key: KeyRecord, about: Context) -> Downloaded:
@@ -132,13 +133,18 @@ class Office:
     def follow(self, name: str) -> None:
         """Configure a list, and give it its record."""
         table = replace(self._loading.config, trust={name: Trust(file="/roots.pem")})
-        self._loading.config = table
+        self._loading.loaded = Loaded(table)
         self.manager.configure(table, "0" * 16)
         self.cells.trust(name)
 
-    def _reload(self) -> tuple[str, ...]:
+    def reload(self) -> tuple[str, ...]:
+        """Count a reload."""
         self.reloads += 1
         return self.problems
+
+    def bootstrap(self, text: str, *, check: bool) -> dict[str, object]:
+        """Tell how it was asked for."""
+        return {text: check}
 
     async def ask(self, verb: str, **arguments: Argument) -> dict[str, object]:
         """Ask for a verb as root."""
@@ -345,10 +351,10 @@ async def test_keys_without_a_record_are_reported() -> None:
     A token that is not there is a problem beside them, not a failure.
     """
     answer = await Office(deployed()).ask("keys")
-    keys, orphans = answer["keys"], answer["orphans"]
+    keys = answer["keys"]
     assert isinstance(keys, tuple)
     assert [key["id"] for key in keys] == [f"{1:032x}"]
-    assert orphans == [
+    assert answer["orphans"] == [
         {"token": "hsm", "id": "ff" * 16, "label": f"{OURS}web/0", "type": "ec-p256"}
     ]
     assert answer["problems"] == ["token gone: token gone is not there"]
@@ -363,10 +369,15 @@ async def test_a_reload_answers_with_the_configuration() -> None:
     assert office.reloads == 1
 
 
+async def test_a_bundle_is_only_checked_where_that_is_said_clearly() -> None:
+    """What is not understood must not pass for a check."""
+    assert await Office().ask("bootstrap", bundle="a", check=True) == {"a": True}
+    assert await Office().ask("bootstrap", bundle="a", check="true") == {"a": False}
+
+
 async def test_a_refused_reload_lists_every_problem() -> None:
     """The one who asked gets them all."""
-    office = Office()
-    office.problems = ("certificate.a: no", "ca.b: no")
+    (office := Office()).problems = ("certificate.a: no", "ca.b: no")
     with pytest.raises(CommandError, match=r"certificate\.a: no; ca\.b: no"):
         await office.ask("reload")
 
@@ -381,8 +392,7 @@ async def test_lists_are_shown_fetched_and_accepted() -> None:
     assert await office.ask("trust-fetch", name="ours")
     with pytest.raises(CommandError, match="refused nothing"):
         await office.ask("trust-accept", name="ours")
-    cell = office.cells.trusts["ours"]
-    cell.change(lambda record: replace(record, refused=refused))
+    (cell := office.cells.trusts["ours"]).change(lambda r: replace(r, refused=refused))
     await office.ask("trust-accept", name="ours")
     assert cell.record.accepted == "a" * 64
     answer = await office.ask("trust")

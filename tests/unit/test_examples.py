@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from agent.config.model import Config
-from agent.config.parse import Source, parse
+from agent.config.parse import Source, settle, typed
 
 CONFIG = Path(__file__).parents[2] / "config"
 REFERENCE = CONFIG / "nfcertd.toml"
 ALERTS = CONFIG / "alerts.yml"
-METRICS = CONFIG.parent / "agent" / "metrics.py"
+METRICS = [CONFIG.parent / "agent" / f"{name}.py" for name in ("metrics", "gauges")]
 FILES = sorted(CONFIG.rglob("*.toml"))
 
 Info = msgspec.inspect.Type
@@ -36,8 +36,8 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_example_parses(path: Path) -> None:
     """What an operator copies is accepted as it stands."""
-    config = parse([Source(path.name, path.read_bytes())])
-    assert config.certificate
+    found = settle(typed([Source(path.name, path.read_bytes())]))
+    assert found.config.certificate or found.waiting
 
 
 def test_the_reference_shows_every_setting() -> None:
@@ -45,7 +45,10 @@ def test_the_reference_shows_every_setting() -> None:
     shown = {path for path, _ in _settings(_uncommented(), "")}
     known = {path for path, _ in _fields(_type(Config), "")}
     # Every key has the settings of a certificate's, which are shown there.
-    known = {re.sub(r"^(account\.\*|audit)\.key\.", KEY, path) for path in known}
+    known = {
+        re.sub(r"^((account\.\*|audit)\.key|bootstrap\.account_key)\.", KEY, path)
+        for path in known
+    }
     assert known - shown == set()
 
 
@@ -65,7 +68,8 @@ def test_alert_rules_use_metrics_that_exist() -> None:
     """A renamed metric must not silence an alert."""
     used = set(re.findall(r"\bnfcertd_[a-z_]+", ALERTS.read_text()))
     assert len(used) >= 6
-    assert used <= set(re.findall(r"\bnfcertd_[a-z_]+", METRICS.read_text()))
+    made = "".join(path.read_text() for path in METRICS)
+    assert used <= set(re.findall(r"\bnfcertd_[a-z_]+", made))
 
 
 def test_alert_rules_are_what_prometheus_reads() -> None:

@@ -118,6 +118,15 @@ def signed(made: Tables | None = None, by: Any = SIGNER, **header: Any) -> str:
     return oam.sign(payload, by, header)
 
 
+def changed(edit: Callable[[Tables], object] | None = None, number: int = 4) -> str:
+    """Return a bundle with another number, and something in it changed."""
+    made = tables()
+    made["sequence"] = number
+    if edit is not None:
+        edit(made)
+    return signed(made)
+
+
 def vector() -> dict[str, Any]:
     """Return the published vector."""
     read: dict[str, Any] = json.loads(VECTOR.read_text())
