@@ -15,8 +15,12 @@ DNS: Final = "dns"
 IP: Final = "ip"
 NF_INSTANCE_ID: Final = "NfInstanceId"
 """A network function by its UUID (TS 33.310 annex J)."""
+TN_AUTH_LIST: Final = "TNAuthList"
+"""A list of telephone numbers and service provider codes (RFC 9448)."""
 URN: Final = "urn:uuid:"
 """How a name begins that is the UUID of a network function (TS 29.571 5.3.2)."""
+_LISTED: Final = f"{TN_AUTH_LIST}:"
+"""How a name begins that is a list of telephone numbers; a colon is in no dns name."""
 WILDCARD: Final = "*."
 """How a name begins that stands for all names one label below (RFC 8555 7.1.3)."""
 
@@ -40,11 +44,11 @@ class Identifier(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Return the name that stands for it; `identifier` gives it back."""
-        return f"{URN}{self.value}" if self.type == NF_INSTANCE_ID else self.value
+        return f"{_PREFIXES.get(self.type, '')}{self.value}"
 
 
 def identifier(name: str) -> Identifier:
-    """Return what a name stands for: an NF, an address, or else a dns name.
+    """Return what a name stands for: an NF, a list, an address, or else a dns name.
 
     >>> identifier("2001:DB8:0::1")
     Identifier(type='ip', value='2001:db8::1')
@@ -52,6 +56,8 @@ def identifier(name: str) -> Identifier:
     if name.lower().startswith(URN):
         value = name[len(URN) :]
         return canonical(Identifier(type=NF_INSTANCE_ID, value=value))
+    if name.startswith(_LISTED):
+        return Identifier(type=TN_AUTH_LIST, value=name[len(_LISTED) :])
     address = ip_text(name)
     if address is None:
         return canonical(Identifier(type=DNS, value=name))
@@ -94,6 +100,8 @@ def _address(value: str) -> str:
     return ip_text(value) or value
 
 
+_PREFIXES: Final[Mapping[str, str]] = {NF_INSTANCE_ID: URN, TN_AUTH_LIST: _LISTED}
+"""How the names of a type begin, where they begin with something."""
 _RULES: Final[Mapping[str, Callable[[str], str]]] = {
     DNS: str.lower,
     IP: _address,

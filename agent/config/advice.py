@@ -36,6 +36,11 @@ def _certificates(config: Config) -> Iterator[str]:
                     f"certificate.{name}.ca: {ca} never stands in, since nothing says "
                     f"that peers trust its anchors; see ca.{ca}.trusted_by_peers"
                 )
+        if certificate.tn_auth_list and certificate.challenge != "tkauth-01":
+            yield (
+                f"certificate.{name}.challenge: {certificate.challenge} does not prove "
+                "a TNAuthList, the ca must have it authorized beforehand"
+            )
         for index, endpoint in enumerate(certificate.endpoint):
             path = f"certificate.{name}.endpoint[{index}]"
             yield from _endpoint(path, certificate, endpoint)

@@ -26,7 +26,8 @@ class Proves(NamedTuple):
     Attributes:
         addresses: IP addresses (RFC 8738).
         wildcards: `*.example.org` (RFC 8555 section 7.1.3).
-        network_functions: NF instance ids (TS 33.310 annex J).
+        network_functions: NF instance ids (TS 33.310 annex J), and lists of telephone
+            numbers (RFC 9448).
         before: The longest text that it puts before a name; empty where none.
     """
 

@@ -13,6 +13,7 @@ from agent.config.bootstrap import Bootstrap
 from agent.config.challenges import Challenge, Dns, DnsPersist, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
 from agent.config.nf import IdentifierType, Nf, Subject
+from agent.config.numbers import TnAuthList
 from agent.config.orders import Profile, ProfileName
 from agent.config.section import Section
 from agent.config.token_authority import TokenAuthority
@@ -74,6 +75,7 @@ class Certificate(Section, frozen=True, kw_only=True):
         extended_key_usage: Its extended key usages, by name or dotted; default those of
             its purpose.
         nf_types: Its NF types; default those of its NF.
+        tn_auth_list: Telephone numbers and service provider codes that it is for.
         ca: Name of a `[ca.NAME]`, or a list: the first one, then those that stand in
             for it.
         account: Name of an `[account.NAME]`; default the CA's only account.
@@ -116,6 +118,7 @@ class Certificate(Section, frozen=True, kw_only=True):
     nf_types: (
         Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)] | None
     ) = None
+    tn_auth_list: TnAuthList | None = None
     account: Name | None = None
     accounts: tuple[Name, ...] = ()
     challenge: Challenge = "http-01"

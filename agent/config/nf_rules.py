@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from agent.acme.identifiers import canonical, ip_text
+from agent.acme.identifiers import TN_AUTH_LIST, canonical, ip_text
 from agent.config.authorities import Ca
 from agent.config.lookup import cas_of
 from agent.config.model import Certificate, Config
 from agent.config.nf import Nf
+from agent.config.numbers import number_problems
 from agent.config.rules import is_dns, known
 from agent.config.wish import Wish, purpose_of, wish_of
 from agent.sba import nf
@@ -73,8 +74,8 @@ def _same_instance(config: Config) -> Iterator[str]:
 
 
 def _certificate(config: Config, path: str, table: Certificate) -> Iterator[str]:
-    if not table.names and table.nf is None:
-        yield f"{path}.names: name at least one, or an nf"
+    if problems := [*_subject_of(path, table)]:
+        yield from problems
         return
     yield from _spelled(path, table)
     yield from _asked(path, table)
@@ -90,6 +91,15 @@ def _certificate(config: Config, path: str, table: Certificate) -> Iterator[str]
     for ca in cas_of(table):
         if ca in config.ca:
             yield from _wish(path, table, ca, wish_of(table, of, config.ca[ca]))
+
+
+def _subject_of(path: str, table: Certificate) -> Iterator[str]:
+    """What it is for; where that cannot be read, nothing follows from it."""
+    numbers = table.tn_auth_list
+    if not table.names and table.nf is None and numbers is None:
+        yield f"{path}.names: name at least one, or an nf"
+    if numbers is not None:
+        yield from number_problems(f"{path}.tn_auth_list", numbers)
 
 
 def _without_nf(path: str, table: Certificate) -> Iterator[str]:
@@ -132,6 +142,8 @@ def _wish(path: str, table: Certificate, ca: str, wish: Wish) -> Iterator[str]:
     if table.san is not None:
         there = {canonical(i) for i in wish.allowed}
         for missing in (i for i in wish.identifiers if i not in there):
+            if missing.type == TN_AUTH_LIST:
+                continue
             yield f"{path}.san: lacks {missing.name}, which is ordered from {ca}"
 
 

@@ -10,9 +10,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agent.acme import tnauthlist
 from agent.acme.identifiers import (
     DNS,
     NF_INSTANCE_ID,
+    TN_AUTH_LIST,
     Identifier,
     identifiers,
     ip_text,
@@ -94,11 +96,13 @@ def ordered_of(
     table: Certificate, of: Nf | None, ca: Ca | None
 ) -> tuple[Identifier, ...]:
     """Return the identifiers of an order, in canonical form."""
+    numbers = () if table.tn_auth_list is None else (table.tn_auth_list.identifier,)
     if of is None:
-        return identifiers(table.names)
+        return (*identifiers(table.names), *numbers)
     types = table.identifiers or (BOTH if ca is None else ca.identifiers)
     instance = (nf.urn(of.instance_id),) if NF_INSTANCE_ID in types else ()
-    return identifiers((*instance, *(table.names if DNS in types else ())))
+    names = (*instance, *(table.names if DNS in types else ()))
+    return (*identifiers(names), *numbers)
 
 
 def profile_of(table: Certificate, of: Nf | None) -> Profile:
@@ -147,6 +151,10 @@ def _policy(of: Nf | None, ca: Ca | None) -> Csr:
     return SPELLED_OUT
 
 
+def _listed(identifier: Identifier) -> bool:
+    return identifier.type == TN_AUTH_LIST
+
+
 def _identified(profile: Profile) -> tuple[Identifier, ...]:
     """Return the names of a profile that can be ordered."""
     instances = (uri for uri in profile.uris if uri.lower().startswith(nf.URN))
@@ -172,11 +180,15 @@ def _content(
     whole, asked = policy.san_policy == "whole-profile", policy.extensions
     types = profile.nf_types if "nf-types" in asked else ()
     return CsrContent(
-        identifiers=names[policy.san_policy],
+        identifiers=tuple(i for i in names[policy.san_policy] if not _listed(i)),
         uris=tuple(u for u in profile.uris if whole and not u.startswith(nf.URN)),
         critical=policy.san_critical,
         subject=subject if policy.subject else (),
         key_usage=profile.key_usage if "key-usage" in asked else (),
         usages=profile.usages if "extended-key-usage" in asked else (),
-        extensions=((nf.OID, nf.encode(types)),) if types else (),
+        extensions=(
+            *(((nf.OID, nf.encode(types)),) if types else ()),
+            # Whatever the policy says: these identifiers stand nowhere else.
+            *((tnauthlist.OID, tnauthlist.der_of(i)) for i in ordered if _listed(i)),
+        ),
     )

@@ -21,7 +21,7 @@ from agent.acme.identifiers import NF_INSTANCE_ID, Identifier, canonical
 from agent.errors import AgentError
 from agent.pki.certid import certid
 from agent.pki.constraints import permits
-from agent.pki.names import NOTHING, Beside, provable
+from agent.pki.names import NOTHING, Beside, stands_for
 from agent.pki.status import Sources, sources_of
 
 MAX_CHAIN: Final = 10
@@ -206,11 +206,7 @@ def _check_leaf(
     )
     if spki != public:
         raise ChainError("the certificate is for another key than the request's")
-    try:
-        sans = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        served = provable(sans.value)
-    except x509.ExtensionNotFound:
-        served = ()
+    served = stands_for(leaf)
     wanted = {canonical(i) for i in identifiers}
     free = wanted | {canonical(i) for i in allowed}
     if not any(i.type == NF_INSTANCE_ID for i in free):

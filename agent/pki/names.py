@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 
+from agent.acme import tnauthlist
 from agent.acme.identifiers import DNS, IP, NF_INSTANCE_ID, URN, Identifier, canonical
 
 
@@ -27,10 +28,30 @@ NOTHING: Final = Beside()
 def general_names(identifiers: Sequence[Identifier]) -> list[x509.GeneralName]:
     """Return the alternative names that a request for identifiers has, in their order.
 
+    A TNAuthList is none: it has an extension of its own.
+
     Raises:
         LookupError: An identifier of a type that has no such name; none is configured.
     """
     return [_NAMES[i.type](i.value) for i in identifiers]
+
+
+def stands_for(leaf: x509.Certificate) -> tuple[Identifier, ...]:
+    """Return the identifiers that a certificate is for: names, telephone numbers.
+
+    A TNAuthList is one identifier, octet for octet (RFC 9448 section 3).
+    """
+    found: tuple[Identifier, ...] = ()
+    for extension in leaf.extensions:
+        match extension.value:
+            case x509.SubjectAlternativeName() as names:
+                found += provable(names)
+            case x509.UnrecognizedExtension() as other:
+                if other.oid.dotted_string == tnauthlist.OID:
+                    found += (tnauthlist.identifier_of(other.value),)
+            case _:
+                pass
+    return found
 
 
 def provable(names: Iterable[x509.GeneralName]) -> tuple[Identifier, ...]:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from agent.acme import der
+
 OID: Final = "1.3.6.1.5.5.7.1.34"
 """id-pe-nftype (RFC 9310 section 3); never critical."""
 URN: Final = "urn:uuid:"
@@ -18,9 +20,6 @@ _UUID4: Final = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 )
 _TYPE: Final = re.compile(r"[!-~]{1,32}")
-_SEQUENCE: Final = 0x30
-_IA5: Final = 0x16
-_LONG: Final = 0x80
 
 _KNOWN: Final = """
 NRF UDM AMF SMF AUSF NEF PCF SMSF NSSF UDR LMF GMLC 5G_EIR SEPP UPF N3IWF
@@ -72,24 +71,24 @@ def encode(types: Iterable[str]) -> bytes:
     ordered = in_order(types)
     if not ordered or not all(is_type(t) for t in ordered):
         raise ValueError(f"{', '.join(ordered) or 'nothing'}: cannot be nf types")
-    body = b"".join(bytes([_IA5, len(t)]) + t.encode("ascii") for t in ordered)
-    return bytes([_SEQUENCE]) + _length(len(body)) + body
+    body = b"".join(der.element(der.IA5_STRING, t.encode("ascii")) for t in ordered)
+    return der.element(der.SEQUENCE, body)
 
 
-def decode(der: bytes) -> tuple[str, ...]:
+def decode(extension: bytes) -> tuple[str, ...]:
     """Return the types of an extension in the order that they have there.
 
     Raises:
         ValueError: It is not what RFC 9310 section 3 defines, or not DER.
     """
-    tag, body, rest = _element(der)
-    if tag != _SEQUENCE or rest:
+    tag, body, rest = der.first(extension)
+    if tag != der.SEQUENCE or rest:
         raise ValueError("it is no sequence")
     found: list[str] = []
     while body:
-        tag, value, body = _element(body)
+        tag, value, body = der.first(body)
         text = value.decode("ascii", "replace")
-        if tag != _IA5 or not is_type(text):
+        if tag != der.IA5_STRING or not is_type(text):
             raise ValueError("it holds something other than nf types")
         found.append(text)
         if len(found) > MAX_TYPES:
@@ -97,22 +96,3 @@ def decode(der: bytes) -> tuple[str, ...]:
     if not found:
         raise ValueError("it holds no type")
     return tuple(found)
-
-
-def _length(number: int) -> bytes:
-    if number < _LONG:
-        return bytes([number])
-    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    return bytes([_LONG | len(octets)]) + octets
-
-
-def _element(der: bytes) -> tuple[int, bytes, bytes]:
-    """Return tag and value of the first element, and what follows it."""
-    if len(der) < 2:  # noqa: PLR2004 -- a tag and a length
-        raise ValueError("it ends too soon")
-    count = der[1] & ~_LONG if der[1] & _LONG else 0
-    start = 2 + count
-    size = int.from_bytes(der[2:start], "big") if count else der[1]
-    if _length(size) != der[1:start] or len(der) < start + size:
-        raise ValueError("a length is wrong")
-    return der[0], der[start : start + size], der[start + size :]

@@ -6,7 +6,7 @@ why. Does not know how a request was authenticated.
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
@@ -24,6 +24,7 @@ from tests.ca.issuing import (
     validity_of,
 )
 from tests.ca.jose import Jwk, b64decode
+from tests.ca.numbers import OID, of_request
 from tests.ca.orders import Order
 from tests.ca.problems import refusal
 
@@ -68,14 +69,24 @@ class Certificates:
 
     def check(self, order: Order, der: bytes, account_keys: Collection[str]) -> Subject:
         """Check a CSR against its order; a bad one is badCSR."""
-        names = tuple(item.general_name() for item in order.identifiers)
+        lists = [d for i in order.identifiers if (d := i.list_der) is not None]
+        names = tuple(
+            item.general_name() for item in order.identifiers if item.list_der is None
+        )
         profile = self.named_in(
             self._config.profiles.get(order.profile, self._config.profile)
         )
+        csr = check_csr(der, names, profile, account_keys)
+        if of_request(csr) != (lists[0] if lists else None):
+            # RFC 8555 7.4, RFC 9448 3: the very identifier that was ordered.
+            raise refusal("badCSR", "the TNAuthList is not that of the order")
+        if lists and self._config.certifies_numbers:
+            copied = profile.copied_extensions | {OID.dotted_string}
+            profile = replace(profile, copied_extensions=copied)
         return Subject(
             order=order.id,
             account=order.account.id,
-            csr=check_csr(der, names, profile, account_keys),
+            csr=csr,
             names=names,
             profile=profile,
         )

@@ -81,6 +81,8 @@ class Config:
         default_profile: The profile of orders that name none.
         rejected_profiles: Profiles that are advertised and refused.
         echo_profile: Whether an order shows its profile.
+        signer_url: `x5u` of valid orders for telephone numbers (RFC 9448 7).
+        certifies_numbers: Whether their TNAuthList is put into certificates.
         auto_renewal: How STAR is spoken; None does not know it.
         renewal_info: Offer renewal information (RFC 9773).
         ask_again: Seconds after which renewal information is to be asked for again, or
@@ -125,6 +127,8 @@ class Config:
     default_profile: str = ""
     rejected_profiles: frozenset[str] = frozenset()
     echo_profile: bool = True
+    signer_url: str | None = None
+    certifies_numbers: bool = True
     auto_renewal: AutoRenewal | None = None
     renewal_info: bool = False
     ask_again: int | timedelta | None = 21600

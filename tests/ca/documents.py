@@ -33,6 +33,9 @@ def order_document(order: Order, urls: Urls, config: Config) -> dict[str, object
         body["replaces"] = order.replaces
     if order.error:
         body["error"] = order.error.document()
+    numbers = any(item.type == "TNAuthList" for item in order.identifiers)
+    if numbers and config.signer_url and order.status == "valid":
+        body["x5u"] = config.signer_url
     return body | _outcome(order, urls)
 
 

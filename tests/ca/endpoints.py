@@ -365,8 +365,8 @@ class Endpoints:
         for authz in self._orders.authorizations.values():
             self._orders.refresh(authz)
             if authz.account is account and authz.status == "valid":
-                held.add(authz.identifier.general_name())
-        return set(issued.names) <= held
+                held.add(authz.identifier)
+        return set(self._orders.by_id[issued.order].identifiers) <= held
 
     def _key_change(self, exchange: Exchange) -> Answer:
         request, account = self._gate.by_account(exchange)

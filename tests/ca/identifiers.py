@@ -14,6 +14,8 @@ from typing import Final
 from cryptography import x509
 
 from tests.ca.config import Config
+from tests.ca.jose import b64decode
+from tests.ca.numbers import check_list
 from tests.ca.problems import Problem, ProblemError, refusal
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -46,8 +48,17 @@ class Identifier:
         """Return the JSON object."""
         return {"type": self.type, "value": self.value}
 
+    @property
+    def list_der(self) -> bytes | None:
+        """Return the TNAuthList that it is, DER; None for every other type."""
+        listed = self.type == "TNAuthList"
+        return b64decode(self.value, "the value") if listed else None
+
     def general_name(self) -> x509.GeneralName:
-        """Return the subject alternative name that stands for it."""
+        """Return the subject alternative name that stands for it.
+
+        A TNAuthList has none: it stands in an extension of its own.
+        """
         if self.type == "ip":
             return x509.IPAddress(ipaddress.ip_address(self.value))
         if self.type == "NfInstanceId":
@@ -107,10 +118,15 @@ def _check_nf_instance(value: str, _: Config) -> None:
         raise refusal("malformed", f"{value!r} is not a UUID of version 4")
 
 
+def _check_numbers(value: str, _: Config) -> None:
+    check_list(value)
+
+
 _CHECKS: Final[Mapping[str, Callable[[str, Config], None]]] = {
     "dns": _check_dns,
     "ip": _check_ip,
     "NfInstanceId": _check_nf_instance,
+    "TNAuthList": _check_numbers,
 }
 
 

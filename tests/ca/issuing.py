@@ -205,11 +205,13 @@ def make_leaf(
         .serial_number(x509.random_serial_number())
         .not_valid_before(validity.start)
         .not_valid_after(validity.end)
-        .add_extension(x509.SubjectAlternativeName(all_names), critical=critical)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(_issued_by(issuer), critical=False)
     )
+    if all_names:
+        alternative = x509.SubjectAlternativeName(all_names)
+        builder = builder.add_extension(alternative, critical=critical)
     builder = _with_profile(builder, profile, csr)
     return builder.sign(issuer.key, hashes.SHA256())
 

@@ -113,6 +113,8 @@ class Orders:
         Members of extensions that this CA does not speak are ignored and not echoed.
         """
         identifiers = parse_identifiers(request.get("identifiers"), self._config)
+        if sum(item.type == "TNAuthList" for item in identifiers) > 1:
+            raise refusal("malformed", "a certificate has one TNAuthList")
         now = self._config.now()
         terms = agree(request, self._config.auto_renewal, now)
         starts = self._date(request, "notBefore")

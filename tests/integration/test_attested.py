@@ -4,7 +4,9 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from cryptography import x509
@@ -37,6 +39,17 @@ ca = "test"
 key = {{ file = true }}
 challenge = "tkauth-01"
 """
+CALLS = """
+[certificate.calls]
+names = {names}
+ca = "test"
+key = {{ file = true }}
+challenge = "tkauth-01"
+subject = {{ country = "DE", organization = "Operator" }}
+{more}
+"""
+TN_AUTH_LIST = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.26")
+SPC_1234 = bytes.fromhex("3008a006160431323334")
 BY_PROFILE = Profile(
     extra_names=ExtraNames.KEEP,
     critical_names=True,
@@ -154,6 +167,74 @@ def test_two_nfs_enrol_by_annex_j_and_talk_over_mutual_tls(tmp_path: Path) -> No
             assert asked == script.accounts[ACCOUNT]
             seen = _talk(place, "amf1", "smf1")
     assert seen == {f"urn:uuid:{NFS['amf1'][1]}", f"urn:uuid:{NFS['smf1'][1]}"}
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_telephone_numbers_are_attested_and_certified(
+    tmp_path: Path, alone: bool
+) -> None:
+    """The TNAuthList of the order is the token's, the request's and the certificate's.
+
+    RFC 9448 sections 3 and 5, alone or beside a name. The valid order has an `x5u`,
+    which is nobody's business here.
+    """
+    script = Script(life=7 * 24 * 3600)
+    with _numbers(tmp_path, script, Config(signer_url="https://ca.example/x")) as place:
+        more = 'tn_auth_list = { spc = ["1234"] }'
+        names = "[]" if alone else '["sti.example"]'
+        place.configure(place.authority, CALLS.format(names=names, more=more))
+        with place.scene.daemon() as daemon:
+            daemon.settle_deployed("calls")
+        leaf = place.scene.ca.certificates[0].leaf
+    found = leaf.extensions.get_extension_for_oid(TN_AUTH_LIST)
+    assert found.value.public_bytes() == SPC_1234
+    asked = {(atc["tktype"], atc["tkvalue"]) for atc in place.oam.asked}
+    assert ("TNAuthList", "MAigBhYEMTIzNA") in asked
+    assert len(asked) == (1 if alone else 2)
+
+
+def test_a_certificate_without_the_numbers_is_never_used(tmp_path: Path) -> None:
+    """A CA that leaves the list out is refused like one that leaves a name out."""
+    config = Config(certifies_numbers=False)
+    with _numbers(tmp_path, Script(), config) as place:
+        more = 'tn_auth_list = { spc = ["1234"] }'
+        place.configure(
+            place.authority, CALLS.format(names='["sti.example"]', more=more)
+        )
+        with place.scene.daemon() as daemon:
+            status = daemon.wait(lambda s: s.alarms("calls"), PATIENCE)
+        assert "TNAuthList" in status.alarms("calls")["issue-failing"]["cause"]
+        assert not (place.scene.state / "live" / "calls").exists()
+
+
+class _Numbers(NamedTuple):
+    """A scene with an authority for numbers, and the table that names it."""
+
+    scene: Scene
+    oam: Oam
+    authority: str
+
+    def configure(self, *tables: str) -> None:
+        """Write the configuration."""
+        self.scene.configure(*tables)
+
+
+@contextmanager
+def _numbers(home: Path, script: Script, config: Config) -> Iterator[_Numbers]:
+    script.accounts = {
+        ACCOUNT: {("TNAuthList", "MAigBhYEMTIzNA"), ("dns", "sti.example")}
+    }
+    (home / "oam").mkdir()
+    with looped(Oam(home / "oam", script), "oam") as oam:
+        switches = replace(
+            config,
+            token_authorities=(oam.token_root,),
+            identifier_types=frozenset({"dns", "TNAuthList"}),
+            profile=Profile(copy_subject=True),
+        )
+        with scene(home, switches, speed=20) as place:
+            script.now = lambda: place.clock().timestamp()
+            yield _Numbers(place, oam, _authority(oam, home, bearer=False))
 
 
 def _talk(place: Scene, client: str, server: str) -> set[str]:
