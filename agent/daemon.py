@@ -157,6 +157,8 @@ class Daemon:
                     self._start_watchdog(tasks)
                     for line in advice(self._loading.config):
                         _log.warning("advice: %s", line)
+                    for line in self._loading.loaded.lacks():
+                        _log.warning("%s", line)
                     _log.info("nfcertd %s runs, health on %s", __version__, where)
                     self._notifier.ready(self._vitals.summary())
             except asyncio.CancelledError:

@@ -3,7 +3,7 @@
 It knows where files lie and how large they may be. It does not know what is in them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -46,6 +46,13 @@ class Loaded(NamedTuple):
     bundle: BootstrapRecord | None = None
     made: Made | None = None
     trouble: str = ""
+
+    def lacks(self) -> Iterator[str]:
+        """Yield a clause for everything that a bundle is still to bring."""
+        if self.trouble:
+            yield f"no bootstrap bundle is in force: {self.trouble}"
+        for name, lacks in self.waiting.items():
+            yield f"certificate.{name}: waits for the bootstrap bundle, no {lacks} yet"
 
 
 def load(

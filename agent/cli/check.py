@@ -2,12 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
 
 from agent.cli.configured import add_config, loaded
 from agent.cli.exits import Exit
 from agent.config.advice import advice
-from agent.loading import Loaded
 from agent.solvers.dns01.lexicon import require_installed
 
 
@@ -25,16 +23,8 @@ def run(options: argparse.Namespace) -> int:
         require_installed()
     for line in advice(config):
         print(f"nfcertd: advice: {line}", file=sys.stderr)
-    for line in _waiting(found):
+    for line in found.lacks():
         print(f"nfcertd: {line}", file=sys.stderr)
     count = len(config.certificate) + len(found.waiting)
     print(f"{options.config} is valid: {count} certificate{'' if count == 1 else 's'}")
     return Exit.OK
-
-
-def _waiting(found: Loaded) -> Iterator[str]:
-    """Yield what a bootstrap bundle is still to bring."""
-    if found.trouble:
-        yield f"the files are checked without the bootstrap bundle: {found.trouble}"
-    for name, lacks in found.waiting.items():
-        yield f"certificate.{name}: waits for the bootstrap bundle, there is no {lacks}"

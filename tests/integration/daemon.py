@@ -120,6 +120,36 @@ def begun_effects(record: Record) -> Iterator[str]:
             yield msgspec.structs.asdict(job)["intent"]  # type: ignore[arg-type]  # a job
 
 
+@dataclass(slots=True)
+class Steps:
+    """Renames and removals of files whose path has a part, and a death before one.
+
+    Attributes:
+        part: Part of the path, such as `/bootstrap/`.
+        kill_at: Number of the step before which the process dies; `NEVER` for none.
+        log: File that gets a line for every step.
+        count: Steps so far.
+    """
+
+    part: str
+    kill_at: int
+    log: Path
+    count: int = 0
+
+    def heard(self, event: str, arguments: tuple[object, ...]) -> None:
+        """Hear of what the interpreter is about to do (`sys.addaudithook`)."""
+        if event not in {"os.rename", "os.remove"}:
+            return
+        path = os.fsdecode(arguments[0])  # type: ignore[arg-type]  # a path
+        if self.part not in path:
+            return
+        self.count += 1
+        if self.count == self.kill_at:
+            kill_ourselves()
+        with self.log.open("a") as file:
+            file.write(f"{event} {path}\n")
+
+
 def main(arguments: list[str]) -> int:
     """Run the daemon; return its exit status."""
     parser = argparse.ArgumentParser()
@@ -131,7 +161,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kill-ending", default="")
     parser.add_argument("--writes", type=Path)
     parser.add_argument("--armed", type=Path)
+    parser.add_argument("--steps-of", default="")
+    parser.add_argument("--steps", type=Path)
+    parser.add_argument("--kill-step", type=int, default=NEVER)
     given = parser.parse_args(arguments)
+    if given.steps_of:
+        steps = Steps(given.steps_of, given.kill_step, given.steps)
+        sys.addaudithook(steps.heard)
     death = Death(
         after=given.kill_after,
         before=given.kill_before,

@@ -108,7 +108,7 @@ def test_check_says_what_waits(
     assert main(["check", "--config", str(boot.path)]) == 0
     shown = capsys.readouterr()
     assert "certificate.amf1: waits for the bootstrap bundle" in shown.err
-    assert "there is no ca.operator" in shown.err
+    assert "no ca.operator yet" in shown.err
     assert "is valid: 1 certificate\n" in shown.out
     boot.take(signed())
     assert main(["check", "--config", str(boot.path)]) == 0

@@ -83,8 +83,8 @@ def test_the_units_are_understood(root: Path) -> None:
     done = subprocess.run(
         [
             *("systemd-analyze", "verify", f"--root={root}", "--recursive-errors=no"),
-            *("nfcertd.service", "nfcertd-http01.socket"),
-            "nfcertd-tlsalpn01.socket",
+            *("nfcertd.service", "nfcertd-bootstrap.service"),
+            *("nfcertd-http01.socket", "nfcertd-tlsalpn01.socket"),
         ],
         capture_output=True,
         text=True,
