@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from agent.bootstrap.bundle import Known, check_dates, check_taken, read
 from agent.bootstrap.errors import (
     BootstrapError,
     ClockError,
@@ -17,12 +16,10 @@ from agent.bootstrap.errors import (
     SecretError,
     UnwantedError,
 )
-from agent.bootstrap.overlay import SCHEME, Made, check_secret, made_of
-from agent.bootstrap.sealed import HostKey, host_key, unseal
+from agent.bootstrap.made import SCHEME, Made
 from agent.config.bootstrap import Bootstrap, is_reference
 from agent.errors import AgentError
 from agent.files import FileError, describe, read_bounded, write_atomic
-from agent.pki import jws
 from agent.records.bootstrap import BootstrapRecord
 
 NAME: Final = "bootstrap"
@@ -88,18 +85,20 @@ class Bundles:
                 "a bundle for this host",
                 hint="signer, instance and decrypt in [bootstrap], see nfcertd.toml",
             )
-        bundle = read(text, [_signer(path) for path in table.signer])
+        # Late: a daemon that takes no bundle does not carry what reads one.
+        from agent.bootstrap import bundle as reading  # noqa: PLC0415
+        from agent.bootstrap.overlay import made_of  # noqa: PLC0415
+
+        bundle = reading.read(text, [_signer(path) for path in table.signer])
         payload, known = bundle.payload, self._known()
-        last = None if known is None else Known(known.sequence, known.digest)
-        taken = check_taken(bundle, self.instance(table), last)
+        last = None if known is None else reading.Known(known.sequence, known.digest)
+        taken = reading.check_taken(bundle, self.instance(table), last)
         if known is not None and taken:
             return known, True
         _check_clock(now, held_until)
-        check_dates(payload, now)
+        reading.check_dates(payload, now)
         made = made_of(payload, str(self._directory), table.account_key)
-        key = self._host_key(table)
-        for where, secret in made.secrets.items():
-            check_secret(unseal(secret.sealed, key, where), secret.use, where)
+        self._check_secrets(made, table)
         return BootstrapRecord(
             instance=payload.instance,
             sequence=payload.sequence,
@@ -164,7 +163,7 @@ class Bundles:
         where = reference.removeprefix(SCHEME)
         if table is None or made is None or where not in made.secrets:
             raise SecretError(f"the bundle in force has no secret {where}")
-        return unseal(made.secrets[where].sealed, self._host_key(table), where)
+        return self._opened(made, where, table)
 
     def _there(self) -> Iterator[Path]:
         return self._directory.iterdir() if self._directory.is_dir() else iter(())
@@ -179,11 +178,22 @@ class Bundles:
                 hint="restore the record, or remove it to begin again",
             ) from error
 
-    def _host_key(self, table: Bootstrap) -> HostKey:
-        return host_key(self._read_secret(table.decrypt))
+    def _check_secrets(self, made: Made, table: Bootstrap) -> None:
+        from agent.bootstrap.overlay import check_secret  # noqa: PLC0415 -- as above
+
+        for where, secret in made.secrets.items():
+            check_secret(self._opened(made, where, table), secret.use, where)
+
+    def _opened(self, made: Made, where: str, table: Bootstrap) -> bytes:
+        from agent.bootstrap.sealed import host_key, unseal  # noqa: PLC0415 -- as above
+
+        key = host_key(self._read_secret(table.decrypt))
+        return unseal(made.secrets[where].sealed, key, where)
 
 
 def _signer(path: str) -> bytes:
+    from agent.pki import jws  # noqa: PLC0415 -- as above
+
     try:
         return jws.public_key(read_bounded(Path(path)))
     except ValueError as error:

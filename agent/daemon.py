@@ -18,7 +18,7 @@ from typing import Final
 from agent import __version__, journal, loading, systemd, timesync
 from agent.auditing import Checkpoints
 from agent.benches import Tools
-from agent.bootstrap.overlay import SCHEME
+from agent.bootstrap.made import SCHEME
 from agent.bootstrapping import Bundles
 from agent.byhand import by_hand
 from agent.cells import Cells, PinLedger

@@ -8,9 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from agent.bootstrap.bundle import reread
 from agent.bootstrap.errors import BootstrapError
-from agent.bootstrap.overlay import Made, made_of
+from agent.bootstrap.made import Made
 from agent.config.bootstrap import Bootstrap
 from agent.config.errors import ConfigError
 from agent.config.model import Agent, Config
@@ -80,12 +79,19 @@ def load(
         bundle, trouble = _taken(files, files.bootstrap, instance)
     if bundle is None or files.bootstrap is None:
         return Loaded(*settle(files), None, None, trouble)
+    made = _made(bundle, bundles(files.agent), files.bootstrap)
+    return Loaded(*settle(files, made.overlay), bundle, made, "")
+
+
+def _made(bundle: BootstrapRecord, directory: Path, table: Bootstrap) -> Made:
+    # Late: a daemon without a bundle does not carry what reads one.
+    from agent.bootstrap.bundle import reread  # noqa: PLC0415
+    from agent.bootstrap.overlay import made_of  # noqa: PLC0415
+
     try:
-        directory, key = bundles(files.agent), files.bootstrap.account_key
-        made = made_of(reread(bundle.bundle), str(directory), key)
+        return made_of(reread(bundle.bundle), str(directory), table.account_key)
     except BootstrapError as error:
         raise ConfigError([str(error)]) from error
-    return Loaded(*settle(files, made.overlay), bundle, made, "")
 
 
 def bundles(agent: Agent) -> Path:

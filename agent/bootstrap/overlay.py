@@ -7,14 +7,13 @@ that no file of the configuration may use.
 
 import hashlib
 import re
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.bootstrap.errors import BootstrapError, FormatError, SecretError
+from agent.bootstrap.made import SCHEME, Made, Secret, Use
 from agent.bootstrap.tables import (
     AccountTable,
     AuthorityTable,
@@ -34,43 +33,9 @@ from agent.config.trust import Trust
 from agent.pki import jws
 from agent.pki.chain import ChainError, parse_anchors
 
-SCHEME: Final = "bootstrap:"
-"""How a reference to a secret of the bundle in force begins."""
-
-
 _MAC: Final = re.compile(rb"[A-Za-z0-9_-]{2,}={0,2}")
 _FIRST: Final = ord("!")
 _LAST: Final = ord("~")
-
-
-class Use(Enum):
-    """What a secret is for, and so what it must be."""
-
-    MAC = "base64url"
-    KEY = "a private key in pem without a passphrase"
-    BEARER = "one line of printable ascii"
-
-
-class Secret(NamedTuple):
-    """A secret of a bundle, still encrypted."""
-
-    sealed: Sealed
-    use: Use
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a bundle amounts to.
-
-    Attributes:
-        overlay: Its tables.
-        files: Public texts by their file name, PEM.
-        secrets: Secrets by their path in the bundle.
-    """
-
-    overlay: Overlay
-    files: dict[str, str] = field(default_factory=dict)
-    secrets: dict[str, Secret] = field(default_factory=dict)
 
 
 class _Maker:

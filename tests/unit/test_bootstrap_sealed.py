@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.bootstrap.errors import SecretError
-from agent.bootstrap.overlay import Use, check_secret
+from agent.bootstrap.made import Use
+from agent.bootstrap.overlay import check_secret
 from agent.bootstrap.sealed import host_key, recipient, unseal
 from tests.oam import bundle as oam
 from tests.vectors.bootstrap import MAC, host, private_pem, secret, vector
