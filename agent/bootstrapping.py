@@ -4,7 +4,8 @@ The bundle as it came is one record, and so one rename takes it; its secrets sta
 encrypted and are opened at each use. It does not know what the tables mean.
 """
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -22,6 +23,7 @@ from agent.errors import AgentError
 from agent.files import FileError, describe, read_bounded, write_atomic
 from agent.records.bootstrap import BootstrapRecord
 
+_log: Final = logging.getLogger("nfcertd")
 NAME: Final = "bootstrap"
 _PRIVATE: Final = 0o700
 _LONGEST: Final = 200
@@ -127,30 +129,25 @@ class Bundles:
         try:
             self._directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
             self._directory.chmod(_PRIVATE)
+            for name, text in made.files.items():
+                path = self._directory / name
+                if not path.exists() or path.read_bytes() != text.encode():
+                    write_atomic(path, text.encode())
         except OSError as error:
             raise FileError(
-                f"cannot make {self._directory}: {describe(error)}"
+                f"cannot use {self._directory}: {describe(error)}"
             ) from error
-        for name, text in made.files.items():
-            path = self._directory / name
-            if not path.exists() or path.read_bytes() != text.encode():
-                write_atomic(path, text.encode())
 
     def clear_away(self, made: Made | None) -> None:
-        """Remove what the bundle in force does not name.
-
-        Raises:
-            FileError: It cannot be removed.
-        """
+        """Remove what the bundle in force does not name; what stays harms nobody."""
         kept = set() if made is None else made.files.keys()
+        there = self._directory.iterdir() if self._directory.is_dir() else ()
         try:
-            for path in self._there():
+            for path in there:
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
         except OSError as error:
-            raise FileError(
-                f"cannot clear {self._directory}: {describe(error)}"
-            ) from error
+            _log.warning("cannot clear %s: %s", self._directory, describe(error))
 
     def secret(
         self, reference: str, table: Bootstrap | None, made: Made | None
@@ -164,9 +161,6 @@ class Bundles:
         if table is None or made is None or where not in made.secrets:
             raise SecretError(f"the bundle in force has no secret {where}")
         return self._opened(made, where, table)
-
-    def _there(self) -> Iterator[Path]:
-        return self._directory.iterdir() if self._directory.is_dir() else iter(())
 
     def _known(self) -> BootstrapRecord | None:
         try:

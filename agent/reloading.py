@@ -99,7 +99,7 @@ class Reloader:
         """Lay down what the bundle in force brings; a crash may have been faster.
 
         Raises:
-            AgentError: The state directory cannot be used.
+            FileError: The state directory cannot be used.
         """
         self._bundles.clear_away(self._state.loaded.made)
         if self._state.loaded.made is not None:

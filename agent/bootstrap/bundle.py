@@ -13,7 +13,8 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from agent.bootstrap.errors import (
-    DateError,
+    EarlyError,
+    ExpiredError,
     FormatError,
     InstanceError,
     RollbackError,
@@ -138,12 +139,13 @@ def check_dates(payload: Payload, now: datetime) -> None:
     """Return where a bundle may be taken now.
 
     Raises:
-        DateError: It may not.
+        ExpiredError: No longer.
+        EarlyError: Not yet.
     """
     if now >= payload.expires:
-        raise DateError(f"the bundle has expired at {_instant(payload.expires)}")
+        raise ExpiredError(f"the bundle has expired at {_instant(payload.expires)}")
     if payload.issued > now + SKEW:
-        raise DateError(
+        raise EarlyError(
             f"the bundle is of {_instant(payload.issued)}, which is still to come",
             hint="is the clock right?",
         )

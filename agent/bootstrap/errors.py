@@ -33,10 +33,16 @@ class InstanceError(BootstrapError):
     kind = "bootstrap.instance"
 
 
-class DateError(BootstrapError):
-    """The bundle has expired, or is not valid yet."""
+class ExpiredError(BootstrapError):
+    """The bundle has expired."""
 
-    kind = "bootstrap.date"
+    kind = "bootstrap.expired"
+
+
+class EarlyError(BootstrapError):
+    """The bundle is not valid yet; more likely the clock is wrong."""
+
+    kind = "bootstrap.early"
 
 
 class ClockError(BootstrapError):

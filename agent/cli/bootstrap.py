@@ -7,11 +7,16 @@ from typing import Final
 from agent.cli import asking, render_bootstrap
 from agent.cli.exits import Exit
 from agent.cli.shapes import TakenShape, read
-from agent.control.verbs import MalformedError
+from agent.control.verbs import LaterError, MalformedError, RefusedError
 from agent.files import describe
 
 MAX_BUNDLE: Final = 60_000
 """Octets of a bundle: a request to the daemon has to hold it."""
+
+PASSING: Final = frozenset(
+    {"bootstrap.clock", "bootstrap.early", "control.timeout", "state.store"}
+)
+"""Kinds of refusals that pass by themselves: a clock is set, a disk has room again."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +33,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Hand it over; the daemon takes all of it, or refuses it and says why."""
-    bundle = _read(options.bundle)
-    answer = asking.answer_to(options, "bootstrap", bundle=bundle, check=options.check)
+    answer = _answer(options, _read(options.bundle))
     if options.json:
         asking.print_json(answer)
     else:
         print("\n".join(render_bootstrap.taken(read(answer, TakenShape))))
     return Exit.OK
+
+
+def _answer(options: argparse.Namespace, bundle: str) -> dict[str, object]:
+    """Return the daemon's answer; tell a refusal that passes from one that stays."""
+    try:
+        return asking.answer_to(
+            options, "bootstrap", bundle=bundle, check=options.check
+        )
+    except RefusedError as error:
+        if error.remote_kind not in PASSING:
+            raise
+        raise LaterError(
+            str(error), remote_kind=error.remote_kind, hint=error.hint
+        ) from error
 
 
 def _read(path: Path) -> str:

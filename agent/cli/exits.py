@@ -21,6 +21,7 @@ class Exit(IntEnum):
 _BY_KIND: Final = {
     "config": Exit.INVALID,
     "control.refused": Exit.REFUSED,
+    "control.later": Exit.NOT_WELL,
     "control.unreachable": Exit.UNREACHABLE,
 }
 

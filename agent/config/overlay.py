@@ -108,7 +108,7 @@ def _missing(config: Config, table: Certificate) -> Iterator[str]:
     )
     for ca in cas_of(table):
         if not accounts_at(config, table, ca):
-            yield f"an account of ca.{ca}"
+            yield f"account of ca.{ca}"
     if table.nf is not None and table.nf not in config.nf:
         yield f"nf.{table.nf}"
     yield from (f"trust.{name}" for name in table.trust if name not in config.trust)
@@ -116,4 +116,4 @@ def _missing(config: Config, table: Certificate) -> Iterator[str]:
     if named is not None and named not in config.token_authority:
         yield f"token-authority.{named}"
     if table.challenge == "tkauth-01" and not config.token_authority:
-        yield "a token-authority"
+        yield "token-authority"

@@ -120,6 +120,12 @@ class RefusedError(ControlError):
         self.remote_kind = remote_kind
 
 
+class LaterError(RefusedError):
+    """The daemon refused for a reason that passes by itself: ask again."""
+
+    kind = "control.later"
+
+
 class Peer(NamedTuple):
     """Who asks, as the kernel says it."""
 

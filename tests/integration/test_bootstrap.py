@@ -120,6 +120,24 @@ def test_a_later_bundle_moves_the_host_to_another_ca(boot: FirstBoot) -> None:
         assert record.directory == second.directory_url
 
 
+def test_another_binding_changes_nothing_for_a_registered_account(
+    boot: FirstBoot,
+) -> None:
+    """A key identifier is good for one registration; there is nothing to register."""
+    with boot.place.daemon() as daemon:
+        hand_over(daemon, boot.bundle())
+        daemon.settle_deployed(SBI)
+
+        def edit(made: Tables) -> None:
+            made["account"]["operator"]["eab"] = binding("nf-18")
+
+        hand_over(daemon, boot.bundle(2, edit))
+        daemon.ask("renew", SBI)
+        daemon.settle_deployed(SBI, 2)
+    assert [account.eab_kid for account in boot.place.ca.accounts] == ["nf-17"]
+    assert len(boot.place.ca.log.of("newAccount")) == 1
+
+
 def test_trust_is_what_the_bundle_says_and_a_later_one_mends_it(
     boot: FirstBoot,
 ) -> None:

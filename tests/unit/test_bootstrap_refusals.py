@@ -10,7 +10,8 @@ import pytest
 from agent.bootstrap.errors import (
     BootstrapError,
     ClockError,
-    DateError,
+    EarlyError,
+    ExpiredError,
     FormatError,
     InstanceError,
     SecretError,
@@ -52,12 +53,12 @@ REFUSED: dict[str, tuple[str, type[AgentError], str]] = {
     ),
     "expired": (
         changed(lambda made: made.update(expires=NOW.isoformat())),
-        DateError,
+        ExpiredError,
         "expired",
     ),
     "still to come": (
         changed(lambda made: made.update(issued=(NOW + WEEK).isoformat())),
-        DateError,
+        EarlyError,
         "still to come",
     ),
     "with a secret for another host": (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ from tests.fakes.patient import Patient
 from tests.fakes.views import deployed, status
 from tests.oam.bundle import key_id
 from tests.vectors.bootstrap import MAC, NOW, SIGNER, changed, signed
+
+LATER = (NOW + timedelta(days=1)).isoformat()
 
 
 @pytest.fixture
@@ -209,6 +212,7 @@ async def test_the_command_hands_a_file_over(
         (b"\xff", 6, "no bundle"),
         (b"", 4, "no compact jws"),
         (None, 6, "no such file"),
+        (changed(lambda t: t.update(issued=LATER, expires=LATER)).encode(), 1, "come"),
     ],
 )
 async def test_the_command_says_why_a_file_is_refused(

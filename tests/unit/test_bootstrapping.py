@@ -184,6 +184,10 @@ def test_files_that_a_crash_has_left_or_lost_are_put_right(boot: FirstBoot) -> N
     second.write_text("torn")
     (directory / "left.pem").write_text("of a bundle that was never taken")
     boot.starts()
+    (directory / "strange").mkdir()
+    boot.starts()
+    boot.take(changed())
+    (directory / "strange").rmdir()
     assert boot.laid_down == {root(1).pem, root(2).pem, root(3).pem, public_pem()}
 
 

@@ -72,11 +72,11 @@ def waiting(files: str) -> dict[str, str]:
         (without("token-authority.oam"), {"amf1": "token-authority.oam"}),
         (
             without("token-authority.oam", ('token_authority = "oam"\n', "")),
-            {"amf1": "a token-authority"},
+            {"amf1": "token-authority"},
         ),
         (
             without("account.operator"),
-            {"amf1": "account.operator", "web": "an account of ca.operator"},
+            {"amf1": "account.operator", "web": "account of ca.operator"},
         ),
         (
             without("trust.peers", ('"/root.pem"', '"trust:peers"')),
