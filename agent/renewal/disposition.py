@@ -29,6 +29,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "transport.client-identity": _OPERATOR,
     "transport.refused": _OPERATOR,
     "preflight.storage": _BACK,
+    "program": _BACK,
     "publication": _BACK,
     "token": _BACK,
     "token.absent": _WAIT,

@@ -20,7 +20,7 @@ from agent.solvers.dns01.records import Change
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.errors import DnsUpdateError
 from tests.fakes.clock import FakeClock
-from tests.unit.test_dns01_command import is_gone
+from tests.unit.test_programs import is_gone
 
 RECORD = "_acme-challenge.amf1.example"
 CHANGE = Change("amf1.example", "example", RECORD, "VALUE")

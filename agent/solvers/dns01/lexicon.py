@@ -17,7 +17,7 @@ import msgspec
 from agent.acme.problem import printable
 from agent.config.challenges import Lexicon
 from agent.config.units import duration
-from agent.solvers.dns01.command import run
+from agent.programs import ProgramError, run
 from agent.solvers.dns01.records import Change
 from agent.solvers.errors import DnsUpdateError
 
@@ -101,7 +101,7 @@ class Library:
         where = f"dns-lexicon {self._settings.name} {action} of {change.record}"
         try:
             status, output = await run(argv, {}, within, request)
-        except DnsUpdateError as error:
+        except ProgramError as error:
             raise DnsUpdateError(f"{where}: {error}") from error
         answer = _answer(output)
         if answer is None:
