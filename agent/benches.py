@@ -17,6 +17,7 @@ from agent.ports import (
     Keys,
     Preflight,
     Prober,
+    Programs,
     Publisher,
     Retriever,
     RootsPublisher,
@@ -49,6 +50,7 @@ class Tools:
         reach: Makes the transport to the source of a list, likewise.
         roots: Publishes lists of trusted roots.
         trusted: Returns the roots of a list, PEM; empty where it has no version.
+        programs: Runs programs that the configuration names.
     """
 
     keys: Keys
@@ -65,6 +67,7 @@ class Tools:
     reach: Callable[[Trust, str | None], Transport]
     roots: RootsPublisher
     trusted: Callable[[str], str]
+    programs: Programs
 
 
 @dataclass(frozen=True, slots=True)

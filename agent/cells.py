@@ -16,14 +16,17 @@ from agent.events import (
     narrate_authority,
     narrate_trust,
 )
+from agent.hookviews import narrate_hook
 from agent.jobs.lifecycle import (
     account_found_running,
     found_running,
+    hook_found_running,
     trust_found_running,
 )
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.codec import R, Record, RecordError
+from agent.records.hook import HookRecord
 from agent.records.keys import PinRecord
 from agent.records.others import AccountRecord, TokenRecord
 from agent.records.trust import TrustRecord
@@ -83,6 +86,7 @@ class Cells:
         self.tokens: dict[str, Cell[TokenRecord]] = {}
         self.authorities: dict[str, Cell[CaRecord]] = {}
         self.trusts: dict[str, Cell[TrustRecord]] = {}
+        self.hooks: dict[str, Cell[HookRecord]] = {}
         self.quarantined: dict[str, str] = {}
 
     def load(self) -> None:
@@ -104,6 +108,7 @@ class Cells:
                 account_cell.change(account_found_running)
                 self.accounts[name] = account_cell
         self._load_trusts()
+        self._load_hooks()
         self._load_quiet()
 
     def _load_quiet(self) -> None:
@@ -125,6 +130,14 @@ class Cells:
                 cell = Cell(record, self._store, self._narrate_trust)
                 cell.change(trust_found_running)
                 self.trusts[name] = cell
+
+    def _load_hooks(self) -> None:
+        for name in self._store.names(HookRecord):
+            record = self._read(HookRecord, name)
+            if record is not None:
+                cell = Cell(record, self._store, self._narrate_hook)
+                cell.change(hook_found_running)
+                self.hooks[name] = cell
 
     def certificate(self, name: str) -> Cell[CertificateRecord] | None:
         """Return a certificate's cell, made empty at first; None in quarantine."""
@@ -153,6 +166,15 @@ class Cells:
             record = TrustRecord(name=name)
             self.trusts[name] = Cell(record, self._store, self._narrate_trust)
         return self.trusts[name]
+
+    def hook(self, name: str) -> Cell[HookRecord] | None:
+        """Return a hook's cell, made empty at first; None in quarantine."""
+        if f"hook {name}" in self.quarantined:
+            return None
+        if name not in self.hooks:
+            record = HookRecord(name=name)
+            self.hooks[name] = Cell(record, self._store, self._narrate_hook)
+        return self.hooks[name]
 
     def roots(self, name: str) -> str:
         """Return what a list trusts, PEM; empty where it has no version."""
@@ -201,6 +223,10 @@ class Cells:
         for event in narrate_trust(before, after):
             self._emit_event(event)
 
+    def _narrate_hook(self, before: HookRecord, after: HookRecord) -> None:
+        for event in narrate_hook(before, after):
+            self._emit_event(event)
+
     def _narrate_account(self, before: AccountRecord, after: AccountRecord) -> None:
         for event in narrate_account(before, after):
             self._emit_event(event)
@@ -216,6 +242,7 @@ _WORDS: Final[dict[type[Record], str]] = {
     TokenRecord: "token",
     CaRecord: "ca",
     TrustRecord: "trust",
+    HookRecord: "hook",
 }
 
 

@@ -39,6 +39,7 @@ from agent.keys.store import Keys, Surroundings
 from agent.loading import Loaded, bundles
 from agent.manager import HungModuleError, Manager
 from agent.reloading import Reloader
+from agent.subjects.hooks import KIND, Hooks
 from agent.trail.exchange import Exchange
 from agent.vitals import Instruments, Loading, Vitals
 from agent.workshop import Workshop
@@ -123,6 +124,8 @@ class Daemon:
         )
         self._install = instance.install
         self._vitals = self._make_vitals()
+        hooks = Hooks(self._cells, self._workshop, self._vitals.alarms)
+        self._manager.add(KIND, hooks)
         self._checkpoints = Checkpoints(
             self._auditor,
             self._keys,

@@ -32,6 +32,7 @@ from agent.files import read_bounded
 from agent.keys.store import Keys
 from agent.ports import Solver
 from agent.preflight import Preflight, Ready
+from agent.programs import succeed
 from agent.publication.directories import Publications
 from agent.publication.roots import Roots
 from agent.retrieval import Retriever
@@ -113,6 +114,7 @@ def make_tools(stock: Stock) -> Tools:
         reach=_reach,
         roots=Roots(stock.state),
         trusted=stock.trusted,
+        programs=succeed,
     )
 
 

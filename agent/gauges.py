@@ -3,14 +3,14 @@
 Importing it loads prometheus_client.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from agent.sba.findings import Level
-from agent.shapes import AccountView, BootstrapView, CaView, CertificateView
+from agent.shapes import AccountView, BootstrapView, CaView, CertificateView, HookView
 
 Rows = Iterable[tuple[tuple[str, ...], float | bool | datetime | None]]
 """Label values and a value each; None leaves the series out."""
@@ -57,6 +57,46 @@ def clocks(shown: tuple[CaView, ...]) -> Iterator[Metric]:
         ("ca",),
         [((ca.name,), ca.skew) for ca in shown],
     )
+
+
+def hooks(shown: tuple[HookView, ...]) -> Iterator[Metric]:
+    """Yield what waits for hooks, and what became of the rest."""
+    values: dict[str, tuple[str, Callable[[HookView], float | datetime | None]]] = {
+        "nfcertd_hook_queued": (
+            "Events that wait for the hook.",
+            lambda one: one.queued,
+        ),
+        "nfcertd_hook_failures": (
+            "Runs in a row that failed.",
+            lambda one: one.failures,
+        ),
+        "nfcertd_hook_oldest_timestamp_seconds": (
+            "When the first event that waits was noticed.",
+            lambda one: one.oldest,
+        ),
+        "nfcertd_hook_delivered_timestamp_seconds": (
+            "When the hook took an event.",
+            lambda one: one.delivered_at,
+        ),
+    }
+    for name, (text, value) in values.items():
+        rows = [((one.name,), value(one)) for one in shown]
+        yield gauge(name, text, ("hook",), rows)
+    delivered = CounterMetricFamily(
+        "nfcertd_hook_delivered_total",
+        "Events that the hook took, ever.",
+        labels=("hook",),
+    )
+    dropped = CounterMetricFamily(
+        "nfcertd_hook_dropped_total",
+        "Events that were given up, ever.",
+        labels=("hook",),
+    )
+    for one in shown:
+        delivered.add_metric((one.name,), one.delivered)
+        dropped.add_metric((one.name,), one.dropped)
+    yield delivered
+    yield dropped
 
 
 def accounts(shown: tuple[AccountView, ...]) -> Iterator[Metric]:

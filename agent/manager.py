@@ -5,7 +5,7 @@ one place; exactly one place sleeps until it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -101,6 +101,10 @@ class Manager:
         self._wake_at: datetime | None = None
         self.store_failure = ""
         self.clock_held = False
+
+    def add(self, kind: str, subjects: Subjects) -> None:
+        """Take a further kind; it is reconciled after all that there are."""
+        self._subjects[kind] = subjects
 
     def configure(self, config: Config, install: str) -> None:
         """Take a checked configuration; what is under way goes on."""
@@ -273,7 +277,7 @@ class Manager:
 
 def _every_kind(
     cells: Cells, contexts: Contexts, performer: EveryPerformer
-) -> Mapping[str, Subjects]:
+) -> dict[str, Subjects]:
     """Return every kind of subject, in the order in which they are reconciled.
 
     Lists first: what certificates publish depends on them.

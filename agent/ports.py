@@ -185,6 +185,26 @@ class Retriever(Protocol):
         ...
 
 
+class Programs(Protocol):
+    """Runs programs that the configuration names."""
+
+    async def __call__(
+        self,
+        argv: Sequence[str],
+        environment: dict[str, str],
+        within: timedelta,
+        request: bytes,
+        /,
+    ) -> None:
+        """Return once a program has ended with 0; it reads the request.
+
+        MUST refuse what others than root can have written, MUST start it with no more
+        than this environment and no other descriptors, and MUST end it and all that it
+        started after `within`.
+        """
+        ...
+
+
 class Publisher(Protocol):
     """Puts a publication where endpoints read it; every method MUST be idempotent."""
 

@@ -221,6 +221,22 @@ class TrustView(View, frozen=True, kw_only=True):
     roots: tuple[RootView, ...] = ()
 
 
+class HookView(View, frozen=True, kw_only=True):
+    """A hook: what waits for it, and what became of the rest."""
+
+    name: str
+    on: tuple[str, ...]
+    queued: int
+    oldest: datetime | None
+    delivered: int
+    delivered_at: datetime | None
+    dropped: int
+    next: str
+    at: datetime | None
+    failures: int
+    failure: Failure | None
+
+
 class TokenView(View, frozen=True, kw_only=True):
     """A token as of the last contact with it."""
 
@@ -232,9 +248,10 @@ class TokenView(View, frozen=True, kw_only=True):
 
 
 class AlarmView(View, frozen=True, kw_only=True):
-    """An alarm that stands."""
+    """An alarm that stands; `kind` is that of its subject."""
 
     id: str
+    kind: str = ""
     subject: str
     severity: Severity
     cause: str
@@ -299,4 +316,5 @@ class StatusView(View, frozen=True, kw_only=True):
     alarms: tuple[AlarmView, ...]
     audit: AuditView
     trust: tuple[TrustView, ...] = ()
+    hooks: tuple[HookView, ...] = ()
     bootstrap: BootstrapView | None = None

@@ -308,11 +308,14 @@ def account_key_views(record: AccountRecord) -> tuple[KeyView, ...]:
     return (key_view(record.key, record.name, referenced=True, use=use), *beside)
 
 
-def alarm_views(subject: str, alarms: Mapping[str, Alarm]) -> tuple[AlarmView, ...]:
-    """Return the alarms of one subject."""
+def alarm_views(
+    kind: str, subject: str, alarms: Mapping[str, Alarm]
+) -> tuple[AlarmView, ...]:
+    """Return the alarms of one subject of a kind."""
     return tuple(
         AlarmView(
             id=slug,
+            kind=kind,
             subject=subject,
             severity=alarm.severity,
             cause=alarm.cause,

@@ -14,8 +14,10 @@ from agent.clock import Clock
 from agent.config.model import Config
 from agent.counters import Counters
 from agent.health import Verdict
+from agent.hookviews import hook_view
 from agent.jobs.alarms import account_alarms, ca_alarms, token_alarms
 from agent.jobs.context import Context
+from agent.jobs.hooks import hook_alarms
 from agent.keys.ports import TokenStatus
 from agent.listviews import trust_view
 from agent.loading import Loaded
@@ -33,6 +35,7 @@ from agent.shapes import (
     CaView,
     CertificateView,
     ConfigView,
+    HookView,
     KeyView,
     PlanView,
     State,
@@ -134,9 +137,10 @@ class Vitals:
             cas=self._cas(now),
             accounts=self._accounts(now),
             tokens=self._token_views(),
-            alarms=self._alarms(now),
+            alarms=self.alarms(),
             audit=self._audit(),
             trust=self.trust(with_roots=False),
+            hooks=self._hooks(now),
             bootstrap=bootstrap_view(loading.loaded),
         )
 
@@ -146,6 +150,14 @@ class Vitals:
         return tuple(
             trust_view(cell.record, tables[name], now, with_roots=with_roots)
             for name, cell in sorted(self._cells.trusts.items())
+            if name in tables
+        )
+
+    def _hooks(self, now: datetime) -> tuple[HookView, ...]:
+        tables = self._loading.config.hook
+        return tuple(
+            hook_view(cell.record, tables[name], now)
+            for name, cell in sorted(self._cells.hooks.items())
             if name in tables
         )
 
@@ -288,22 +300,27 @@ class Vitals:
     def _alarms_of_certificates(self) -> Iterator[AlarmView]:
         for name, cell in sorted(self._cells.certificates.items()):
             if name in self._loading.config.certificate:
-                yield from alarm_views(name, cell.record.alarms)
+                yield from alarm_views("certificate", name, cell.record.alarms)
 
     def _alarms_of_others(self, now: datetime) -> Iterator[AlarmView]:
         config, cells = self._loading.config, self._cells
         for name, account in sorted(cells.accounts.items()):
             if name in config.account:
-                yield from alarm_views(name, account_alarms(account.record))
+                yield from alarm_views("account", name, account_alarms(account.record))
         for name, token in sorted(cells.tokens.items()):
             if name in config.token:
-                yield from alarm_views(name, token_alarms(token.record, now))
+                yield from alarm_views("token", name, token_alarms(token.record, now))
         for name, trust in sorted(cells.trusts.items()):
             if name in config.trust:
-                yield from alarm_views(name, trust.record.alarms)
+                yield from alarm_views("trust", name, trust.record.alarms)
         yield from self._alarms_of_cas(now)
+        for name in sorted(config.hook.keys() & cells.hooks.keys()):
+            alarms = hook_alarms(cells.hooks[name].record)
+            yield from alarm_views("hook", name, alarms)
 
-    def _alarms(self, now: datetime) -> tuple[AlarmView, ...]:
+    def alarms(self) -> tuple[AlarmView, ...]:
+        """Return every alarm that stands."""
+        now = self._clock.now()
         return (
             *self._alarms_of_certificates(),
             *self._alarms_of_others(now),
@@ -329,7 +346,7 @@ class Vitals:
             alarm
             for ca in self._known_cas()
             for alarm in alarm_views(
-                ca.name, ca_alarms(ca, now, self.counters.skews.get(ca.name, 0.0))
+                "ca", ca.name, ca_alarms(ca, now, self.counters.skews.get(ca.name, 0.0))
             )
         ]
 
@@ -337,6 +354,7 @@ class Vitals:
 def _standing(slug: str, subject: str, cause: str, now: datetime) -> AlarmView:
     return AlarmView(
         id=slug,
+        kind="nfcertd" if subject == "nfcertd" else "record",
         subject=subject,
         severity=Severity.CRITICAL,
         cause=cause,

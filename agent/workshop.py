@@ -12,6 +12,7 @@ from agent.acme.errors import NotOfferedError, RenewalInfoError
 from agent.benches import Benches, Tools
 from agent.client import ABOUT
 from agent.config.endpoints import Endpoint
+from agent.config.hook import Hook
 from agent.config.model import Config
 from agent.config.token_authority import authority_of
 from agent.config.trust import Trust
@@ -21,6 +22,7 @@ from agent.jobs import (
     account,
     certificate,
     deploy,
+    hooks,
     renewal_info,
     retire,
     revoke,
@@ -36,10 +38,12 @@ from agent.jobs.status import AskStatus, Heard
 from agent.jobs.step import Performed
 from agent.pemfiles import Anchors
 from agent.procedures.deploy import Deploying, DeployProcedure
+from agent.procedures.hook import HookProcedure
 from agent.procedures.issue import Ordering
 from agent.procedures.request import RequestProcedure
 from agent.procedures.status import StatusProcedure, asking_about
 from agent.records.certificate import CertificateRecord, IssueJob
+from agent.records.hook import HookRecord
 from agent.records.others import AccountRecord
 from agent.records.slots import Slot
 from agent.records.trust import TrustRecord
@@ -128,6 +132,16 @@ class Workshop:
         tools = self._tools
         lists = TrustProcedure(tools.reach, tools.roots, tools.clock)
         return await lists.perform(effect, record, table)
+
+    async def for_hook(
+        self, record: HookRecord, effect: hooks.Deliver, table: Hook
+    ) -> hooks.Outcome:
+        """Run a hook's program.
+
+        Raises:
+            AgentError: It failed.
+        """
+        return await HookProcedure(self._tools.programs).perform(effect, record, table)
 
     async def settle(self, record: CertificateRecord) -> None:
         """Take down what is presented for a certificate that has moved on."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from agent.cli import lists, render_bootstrap
+from agent.cli import lists, render_bootstrap, render_hooks
 from agent.cli.shapes import (
     AccountShape,
     AlarmShape,
@@ -59,6 +59,7 @@ def status(view: StatusShape, screen: Screen) -> list[str]:
         *_cas(view.cas, view.now),
         *_accounts(view.accounts),
         *lists.rows(view.trust, view.now),
+        *render_hooks.rows(view.hooks, view.now),
     ]
     lines += ["", *screen.table(others)] if others else []
     lines += ["", *_alarms(view, screen)] if view.alarms else []

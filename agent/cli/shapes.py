@@ -164,6 +164,22 @@ class TrustShape(Shape, frozen=True, kw_only=True):
     roots: tuple[RootShape, ...] = ()
 
 
+class HookShape(Shape, frozen=True, kw_only=True):
+    """A hook."""
+
+    name: str
+    on: tuple[str, ...] = ()
+    queued: int = 0
+    oldest: datetime | None = None
+    delivered: int = 0
+    delivered_at: datetime | None = None
+    dropped: int = 0
+    next: str = ""
+    at: datetime | None = None
+    failures: int = 0
+    failure: FailureShape | None = None
+
+
 class TrustsShape(Shape, frozen=True, kw_only=True):
     """The answer to `trust`."""
 
@@ -230,6 +246,7 @@ class StatusShape(Shape, frozen=True, kw_only=True):
     tokens: tuple[TokenShape, ...] = ()
     alarms: tuple[AlarmShape, ...] = ()
     trust: tuple[TrustShape, ...] = ()
+    hooks: tuple[HookShape, ...] = ()
     bootstrap: BootstrapShape | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from agent.config.section import Section
-from agent.config.units import Duration, SecretReference
+from agent.config.units import Duration, Program, SecretReference
 
 Challenge = Literal[
     "http-01",
@@ -103,7 +103,7 @@ class Executable(Section, frozen=True, kw_only=True):
         timeout: Longest time that one run may take; then its process group is killed.
     """
 
-    command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
+    command: Program
     timeout: Duration = "60s"
 
 

@@ -8,6 +8,7 @@ from agent.config.authority_rules import attested_problems, authority_problems
 from agent.config.challenges import PROVES
 from agent.config.dns import dns_problems, persist_problems
 from agent.config.endpoint_rules import endpoint_problems
+from agent.config.hook import hook_problems
 from agent.config.list_rules import list_problems
 from agent.config.lookup import accounts_at, cas_of, named_accounts, server_name
 from agent.config.model import Certificate, Config
@@ -53,6 +54,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield from _certificate(config, f"certificate.{name}", certificate)
     yield from _adopted_twice(config)
     yield from nf_problems(config)
+    yield from _hooks(config)
 
 
 def _bootstrap(config: Config) -> Iterator[str]:
@@ -64,6 +66,20 @@ def _bootstrap(config: Config) -> Iterator[str]:
 def _authorities(config: Config) -> Iterator[str]:
     for name, table in config.token_authority.items():
         yield from authority_problems(f"token-authority.{name}", table)
+
+
+def _hooks(config: Config) -> Iterator[str]:
+    for name, hook in config.hook.items():
+        yield from hook_problems(f"hook.{name}", hook)
+        if config.bootstrap is not None:
+            # What it names may come with the bundle, or wait for it.
+            continue
+        for certificate in hook.certificates:
+            yield from known(
+                f"hook.{name}.certificates", certificate, config.certificate
+            )
+        for nf in hook.nfs:
+            yield from known(f"hook.{name}.nfs", nf, config.nf)
 
 
 def _agent(config: Config) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from agent.config.challenges import Dns, DnsPersist, Lexicon
+from agent.config.rules import program
 from agent.config.units import duration
 
 PORT: Final = 53
@@ -109,11 +110,9 @@ def _rfc2136(dns: Dns) -> Iterator[str]:
 def _exec(dns: Dns) -> Iterator[str]:
     if dns.exec is None:
         yield "dns-01.exec: say which command is run"
-    elif not dns.exec.command[0].startswith("/"):
-        yield "dns-01.exec.command: begin with an absolute path"
-    elif "\0" in "".join(dns.exec.command):
-        yield "dns-01.exec.command: holds a NUL"
-    elif not duration(dns.exec.timeout):
+        return
+    yield from program("dns-01.exec.command", dns.exec.command)
+    if not duration(dns.exec.timeout):
         yield "dns-01.exec.timeout: must be longer than nothing"
 
 

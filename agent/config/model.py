@@ -12,6 +12,7 @@ from agent.config.authorities import Account, Ca
 from agent.config.bootstrap import Bootstrap
 from agent.config.challenges import Challenge, Dns, DnsPersist, Listen, TlsAlpn
 from agent.config.endpoints import Endpoint
+from agent.config.hook import Hook
 from agent.config.nf import IdentifierType, Nf, Subject
 from agent.config.numbers import TnAuthList
 from agent.config.orders import Profile, ProfileName
@@ -166,3 +167,4 @@ class Config(Section, frozen=True, kw_only=True):
     trust: dict[Name, Trust] = msgspec.field(default_factory=dict)
     nf: dict[Name, Nf] = msgspec.field(default_factory=dict)
     certificate: dict[Name, Certificate] = msgspec.field(default_factory=dict)
+    hook: dict[Name, Hook] = msgspec.field(default_factory=dict)

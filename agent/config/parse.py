@@ -12,6 +12,7 @@ import msgspec
 from agent.config.authorities import Account, Ca
 from agent.config.check import problems, waiting_problems
 from agent.config.errors import ConfigError
+from agent.config.hook import Hook
 from agent.config.model import Certificate, Config
 from agent.config.nf import Nf
 from agent.config.overlay import Overlay, clashes, set_aside, with_overlay
@@ -36,6 +37,7 @@ TABLES: Final[Mapping[str, type[Section]]] = {
     "trust": Trust,
     "nf": Nf,
     "certificate": Certificate,
+    "hook": Hook,
 }
 
 

@@ -34,6 +34,14 @@ def bounded(path: str, text: str) -> Iterator[str]:
         yield f"{path}: must be shorter than a century"
 
 
+def program(path: str, command: Sequence[str]) -> Iterator[str]:
+    """Yield a clause where a program and its arguments cannot be run as they are."""
+    if not command[0].startswith("/"):
+        yield f"{path}: begin with an absolute path"
+    elif "\0" in "".join(command):
+        yield f"{path}: holds a NUL"
+
+
 def is_dns(name: str) -> bool:
     """Tell whether a text is a lower-case dns name in a-labels, without wildcard."""
     labels = name.split(".")

@@ -14,6 +14,9 @@ SecretReference = Annotated[
 ]
 """`credential:NAME` or `file:/PATH`; a literal secret does not match."""
 
+Program = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
+"""A program and its arguments; no shell reads them."""
+
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,62}$"
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 """What a table may be called: it becomes a file name, a label and a metric."""

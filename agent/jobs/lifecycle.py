@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from agent.jobs.envelope import begun, crashed, interrupted
 from agent.records.certificate import CertificateRecord, jobs, with_job
+from agent.records.hook import HookRecord
 from agent.records.job import Job
 from agent.records.others import AccountRecord, account_jobs, with_account_job
 from agent.records.slots import Slot
@@ -76,6 +77,13 @@ def edited_account_jobs(record: AccountRecord, edit: Edit) -> AccountRecord:
 
 def trust_found_running(record: TrustRecord) -> TrustRecord:
     """Return the list at a start of the process: a running job has crashed."""
+    if record.job is None or not record.job.running:
+        return record
+    return replace(record, job=crashed(record.job))
+
+
+def hook_found_running(record: HookRecord) -> HookRecord:
+    """Return the hook at a start of the process: a running job has crashed."""
     if record.job is None or not record.job.running:
         return record
     return replace(record, job=crashed(record.job))

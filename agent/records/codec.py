@@ -10,6 +10,7 @@ from agent.errors import AgentError
 from agent.records.authority import CaRecord
 from agent.records.bootstrap import BootstrapRecord
 from agent.records.certificate import CertificateRecord
+from agent.records.hook import HookRecord
 from agent.records.others import (
     AccountRecord,
     AuditRecord,
@@ -27,6 +28,7 @@ Record = (
     | TrustRecord
     | AuditRecord
     | BootstrapRecord
+    | HookRecord
 )
 R = TypeVar(
     "R",
@@ -38,6 +40,7 @@ R = TypeVar(
     TrustRecord,
     AuditRecord,
     BootstrapRecord,
+    HookRecord,
 )
 Raw = dict[str, object]
 
@@ -50,6 +53,7 @@ KINDS: Final[Mapping[type[Record], str]] = {
     TrustRecord: "trust",
     AuditRecord: "audit",
     BootstrapRecord: "bootstrap",
+    HookRecord: "hook",
 }
 VERSIONS: Final[Mapping[str, int]] = {
     "certificate": 1,
@@ -60,6 +64,7 @@ VERSIONS: Final[Mapping[str, int]] = {
     "trust": 1,
     "audit": 1,
     "bootstrap": 1,
+    "hook": 1,
 }
 
 

@@ -151,6 +151,17 @@ class Hands:
         """Remember a signed request and its answer."""
         self.exchanges.append(exchange)
 
+    async def run_program(
+        self,
+        argv: Sequence[str],
+        environment: dict[str, str],
+        within: timedelta,
+        request: bytes,
+    ) -> None:
+        """Run a program."""
+        assert not environment
+        self.done.append(f"run {argv[0]} for {within}: {request.decode()}")
+
     async def check(
         self, name: str, table: Certificate, key: KeyRecord, *, challenged: bool
     ) -> None:

@@ -87,7 +87,16 @@ def _uncommented() -> dict[str, object]:
     return tomllib.loads(re.sub(r"(?m)^#(?=\w)", "", REFERENCE.read_text()))
 
 
-_NAMED = {"token", "ca", "account", "token-authority", "trust", "certificate", "nf"}
+_NAMED = {
+    "token",
+    "ca",
+    "account",
+    "token-authority",
+    "trust",
+    "certificate",
+    "nf",
+    "hook",
+}
 
 
 def _commented() -> dict[str, object]:

@@ -215,6 +215,6 @@ def test_accounts_and_alarms() -> None:
     waiting = account_view(unknown, "operator", account_context(), NOW)
     assert (waiting.valid, waiting.failure) == (False, failure())
     assert DIRECTORY not in repr(waiting)
-    shown = alarm_views("amf1", {"b": ALARM, "a": ALARM})
+    shown = alarm_views("certificate", "amf1", {"b": ALARM, "a": ALARM})
     assert [view.id for view in shown] == ["a", "b"]
     assert shown[0].subject == "amf1"

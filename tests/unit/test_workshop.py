@@ -11,12 +11,15 @@ from msgspec.structs import replace
 from agent.benches import Tools
 from agent.config.authorities import Ca, allowed_hosts
 from agent.config.endpoints import Endpoint, Reload
+from agent.config.hook import Hook
 from agent.config.model import Config
 from agent.files import FileError
 from agent.jobs import deploy, register, retire
+from agent.jobs.hooks import Deliver
 from agent.jobs.issue import effects
 from agent.jobs.step import Performed
 from agent.records.certificate import CertificateRecord, IssueJob
+from agent.records.hook import HookEvent, HookRecord
 from agent.records.phases import (
     Answering,
     AuthorizationRecord,
@@ -74,6 +77,7 @@ class Shop:
                 reach=lambda table, roots: pytest.fail(f"{table} {roots}"),
                 roots=hands,
                 trusted=lambda name: self.lists.get(name, ""),
+                programs=hands.run_program,
             )
         )
         self.workshop.configure(of)
@@ -326,3 +330,16 @@ async def test_a_ca_whose_roots_follow_a_list_is_reached_with_the_newest() -> No
     assert [line.roots for line in shop.lines] == ["one", "one and two"]
     await shop.workshop.rest()
     assert [line.rested for line in shop.lines] == [1, 1]
+
+
+async def test_an_event_is_given_to_the_program_of_its_hook() -> None:
+    """With its time and with nothing in its environment."""
+    shop = Shop(config("web"))
+    table = Hook(on=("deployed",), command=("/usr/libexec/nrf",), within="7s")
+    record = HookRecord(name="nrf", stream="5" * 16)
+    event = HookEvent(sequence=3, event="deployed", at=START, queued=START)
+    done = await shop.workshop.for_hook(record, Deliver(event), table)
+    assert done == Performed()
+    (said,) = shop.hands.done
+    assert said.startswith("run /usr/libexec/nrf for 0:00:07: {")
+    assert f'"id":"{"5" * 16}-3"' in said

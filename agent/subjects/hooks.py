@@ -1,0 +1,207 @@
+"""Hooks as subjects: they look at all others, and nothing waits for them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from agent.admission import Place, Urgency
+from agent.cells import Cell, Cells
+from agent.config.hook import Hook
+from agent.config.model import Config
+from agent.jobs import hooks
+from agent.jobs.envelope import begun, interrupted
+from agent.jobs.news import NfOf, Seen
+from agent.jobs.step import Do, Moment, Wait
+from agent.records.hook import HookJob, HookRecord, StandingAlarm
+from agent.records.job import Failure
+from agent.records.slots import Slot
+from agent.shapes import AlarmView
+from agent.subjects.subject import Draw
+
+KIND: Final = "hook"
+SLOT: Final = Slot(KIND)
+LAST: Final = datetime.max.replace(tzinfo=UTC)
+"""The urgency of what no certificate waits for."""
+
+
+class HookPerformer(Protocol):
+    """Performs the effects of a hook's job."""
+
+    async def for_hook(
+        self, record: HookRecord, effect: hooks.Deliver, table: Hook
+    ) -> hooks.Outcome:
+        """Perform an effect of a hook's job; raises `AgentError`."""
+        ...
+
+
+class HookWork:
+    """The job of a hook; satisfies `agent.runner.Work`."""
+
+    def __init__(
+        self,
+        cell: Cell[HookRecord],
+        performer: HookPerformer,
+        *,
+        table: Callable[[], Hook | None],
+        moment: Callable[[], Moment],
+    ) -> None:
+        """Bind a cell; `table` returns None once the hook is no longer configured."""
+        self._cell = cell
+        self._performer = performer
+        self._table = table
+        self._moment = moment
+        self._began: tuple[str, Hook] | None = None
+
+    def next(self, now: datetime) -> Do[hooks.Deliver] | Wait | None:
+        """Return the next step; None where the hook is no longer wanted."""
+        if self._cell.record.job is None or self._table() is None:
+            return None
+        return hooks.next_step(self._cell.record, now)
+
+    def begin(self, effect: hooks.Deliver) -> None:
+        """Make the intent durable; the table of this moment holds for the effect."""
+        job, table = self._cell.record.job, self._table()
+        if job is None or table is None:
+            raise LookupError(self._cell.record.name)
+        self._began = job.id, table
+        self._edit(lambda job: begun(job, effect.name))
+
+    async def perform(self, effect: hooks.Deliver) -> hooks.Outcome:
+        """Run the program."""
+        _, table = self._begun()
+        return await self._performer.for_hook(self._cell.record, effect, table)
+
+    def fold(self, effect: hooks.Deliver, outcome: hooks.Outcome) -> None:
+        """Write down durably what came of it, unless the job was replaced meanwhile."""
+        identity, table = self._begun()
+        moment = self._moment()
+
+        def edit(record: HookRecord) -> HookRecord:
+            if record.job is None or record.job.id != identity:
+                return record
+            return hooks.fold(record, effect, outcome, table, moment)
+
+        self._cell.change(edit)
+
+    def interrupt(self) -> None:
+        """Note durably that a shutdown, not a crash, cut the run short."""
+        self._edit(interrupted)
+
+    def _begun(self) -> tuple[str, Hook]:
+        if self._began is None:
+            raise LookupError(self._cell.record.name)
+        return self._began
+
+    def _edit(self, edit: Callable[[HookJob], HookJob]) -> None:
+        def change(record: HookRecord) -> HookRecord:
+            if record.job is None:
+                return record
+            return replace(record, job=edit(record.job))
+
+        self._cell.change(change)
+
+
+class Hooks:
+    """Every configured hook; satisfies `agent.subjects.subject.Subjects`."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        performer: HookPerformer,
+        alarms: Callable[[], tuple[AlarmView, ...]],
+    ) -> None:
+        """Take the collaborators; `alarms` returns every alarm that stands."""
+        self._cells = cells
+        self._performer = performer
+        self._alarms = alarms
+        self._config = Config()
+
+    def configure(self, config: Config) -> None:
+        """Take the configuration in force."""
+        self._config = config
+
+    def reconcile(self, moment: Draw) -> Iterator[datetime]:
+        """Tell every hook what it does not know yet; yield when each would change."""
+        if not self._config.hook:
+            return
+        seen = self._seen()
+        for name, table in self._config.hook.items():
+            cell = self._cells.hook(name)
+            if cell is None:
+                continue
+            others = _without_own(seen, name)
+            at = moment()
+            cell.change(
+                lambda record, s=others, t=table, m=at: hooks.reconcile(record, s, t, m)  # type: ignore[misc]  # defaults bind the loop's values
+            )
+            change = hooks.next_change(cell.record, table, at.now)
+            if change is not None:
+                yield change
+
+    def jobs(self, now: datetime) -> Iterator[Urgency]:  # noqa: ARG002 -- none is urgent
+        """Yield every job; whatever else is due comes first."""
+        for name, cell in self._cells.hooks.items():
+            if name in self._config.hook and cell.record.job is not None:
+                yield Urgency(calm=True, end=LAST, place=Place(KIND, name, SLOT))
+
+    def work(self, place: Place, moment: Draw) -> HookWork:
+        """Return the job of a hook, for the runner."""
+        return HookWork(
+            self._cells.hooks[place.name],
+            self._performer,
+            table=lambda: self._config.hook.get(place.name),
+            moment=moment,
+        )
+
+    def is_suspect(self, place: Place) -> bool:  # noqa: ARG002 -- whatever the job
+        """Return False: its program is a process of its own, nobody waits for it."""
+        return False
+
+    def ca(self, place: Place) -> str | None:  # noqa: ARG002 -- whatever the job
+        """Return None: a hook asks no CA."""
+        return None
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield the last failure of every job that has one."""
+        for cell in self._cells.hooks.values():
+            job = cell.record.job
+            if job is not None and job.failure is not None:
+                yield job.failure
+
+    async def settle(self, place: Place) -> None:
+        """Let go of nothing: what a program leaves behind is ended with it."""
+
+    def _seen(self) -> Seen:
+        cells, config = self._cells, self._config
+        return Seen(
+            certificates={n: cell.record for n, cell in cells.certificates.items()},
+            nfs={
+                name: NfOf(name=table.nf, instance_id=config.nf[table.nf].instance_id)
+                for name, table in config.certificate.items()
+                if table.nf is not None
+            },
+            alarms=tuple(
+                StandingAlarm(
+                    kind=alarm.kind,
+                    subject=alarm.subject,
+                    id=alarm.id,
+                    severity=alarm.severity,
+                    cause=alarm.cause,
+                    action=alarm.action,
+                    raised=alarm.raised,
+                )
+                for alarm in self._alarms()
+            ),
+            unreadable=frozenset(cells.quarantined),
+        )
+
+
+def _without_own(seen: Seen, name: str) -> Seen:
+    """Return what a hook is told: not that it fails, which only others can hear."""
+    others = tuple(
+        alarm for alarm in seen.alarms if (alarm.kind, alarm.subject) != (KIND, name)
+    )
+    return dataclasses.replace(seen, alarms=others)
