@@ -20,7 +20,7 @@ from agent.bootstrap.errors import (
     RollbackError,
     SignatureError,
 )
-from agent.bootstrap.strict import strict, texts
+from agent.bootstrap.strict import shortened, strict
 from agent.bootstrap.tables import TABLES, Payload
 from agent.config.parse import word, wrong_entries
 from agent.config.section import Section
@@ -87,7 +87,7 @@ def read(text: str, signers: Sequence[bytes]) -> Bundle:
     except ValueError as error:
         raise FormatError("the bundle is no compact jws in base64url") from error
     signer = _signer(parts, signers)
-    payload = _payload(strict(parts.payload, "payload"))
+    payload = _payload(strict(parts.payload, "payload", _PEM))
     return Bundle(payload, hashlib.sha256(parts.payload).hexdigest(), signer)
 
 
@@ -101,7 +101,7 @@ def reread(text: str) -> Payload:
         parts = jws.split(text.strip())
     except ValueError as error:
         raise FormatError("the bundle is no compact jws in base64url") from error
-    return _payload(strict(parts.payload, "payload"))
+    return _payload(strict(parts.payload, "payload", _PEM))
 
 
 def check_taken(bundle: Bundle, instance: str, known: Known | None) -> bool:
@@ -161,7 +161,9 @@ def _signer(parts: jws.Compact, signers: Sequence[bytes]) -> str:
         alg = msgspec.convert(header, type=_Header).alg
     except msgspec.ValidationError as error:
         clause = word(str(error), "header")
-        raise FormatError(f"the bundle is of another form: {clause}") from error
+        raise FormatError(
+            shortened(f"the bundle is of another form: {clause}")
+        ) from error
     for public in signers:
         try:
             jws.verify(public, alg, parts.signature, parts.covered)
@@ -177,11 +179,12 @@ def _signer(parts: jws.Compact, signers: Sequence[bytes]) -> str:
 def _payload(tree: dict[str, object]) -> Payload:
     version = tree.get("version")
     if isinstance(version, int) and version != 1:
-        raise FormatError(f"the bundle is of version {version}, this program knows 1")
+        raise FormatError("the bundle is of another version than 1")
     wrong = list(_wrong(tree))
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise FormatError(f"in the bundle, {wrong[0]}{more}", hint=_BEYOND)
+        clause = shortened(f"in the bundle, {wrong[0]}")
+        raise FormatError(f"{clause}{more}", hint=_BEYOND)
     try:
         return msgspec.convert(tree, type=Payload)
     except msgspec.ValidationError as error:
@@ -192,16 +195,8 @@ def _payload(tree: dict[str, object]) -> Payload:
 
 def _wrong(tree: dict[str, object]) -> Iterator[str]:
     """Yield a clause for what does not belong in, or is not as it should be."""
-    yield from _strange(tree)
     yield from unknown_keys(tree, msgspec.inspect.type_info(Payload))
     for table, kind in TABLES.items():
         entries = tree.get(table)
         if isinstance(entries, dict):
             yield from wrong_entries(table, entries, kind)
-
-
-def _strange(tree: dict[str, object]) -> Iterator[str]:
-    for path, text in texts(tree):
-        lines = text.splitlines() if _PEM.search(path) else [text]
-        if not all(line.isprintable() for line in lines):
-            yield f"{path or 'the top'} holds a control character"

@@ -5,6 +5,7 @@ signature vouches for octets, and both readers would find it good.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NoReturn
 
@@ -12,14 +13,20 @@ from agent.bootstrap.errors import FormatError
 
 MAX_DEPTH: Final = 8
 """Objects and lists within each other; a bundle needs five."""
+MAX_CLAUSE: Final = 300
+"""Characters of a clause about what a stranger wrote."""
+NOTHING: Final = re.compile(r"(?!)")
 
 
-def strict(data: bytes, what: str) -> dict[str, object]:
-    """Return the JSON object that octets hold.
+def strict(
+    data: bytes, what: str, lines: re.Pattern[str] = NOTHING
+) -> dict[str, object]:
+    """Return the JSON object that octets hold; every text in it can be shown.
 
     Args:
         data: UTF-8.
         what: What it is called in an error, such as `header`.
+        lines: Paths of the texts that may have several lines.
 
     Raises:
         FormatError: It is none, or one that could be read in two ways.
@@ -36,10 +43,29 @@ def strict(data: bytes, what: str) -> dict[str, object]:
         raise FormatError(f"the bundle's {what} is no json object")
     if not _is_shallow(found):
         raise FormatError(f"the bundle's {what} is nested too deeply")
+    for path, text in _texts(found):
+        if not _is_plain(text, several=bool(lines.search(path))):
+            where = path or "the top"
+            raise FormatError(
+                shortened(f"in the bundle's {what}, {where} holds a control character")
+            )
     return found
 
 
-def texts(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
+def shortened(clause: str) -> str:
+    """Return a clause whose length a stranger cannot choose."""
+    if len(clause) <= MAX_CLAUSE:
+        return clause
+    return f"{clause[: MAX_CLAUSE - 3]}..."
+
+
+def _is_plain(text: str, *, several: bool) -> bool:
+    return all(
+        line.isprintable() for line in (text.splitlines() if several else [text])
+    )
+
+
+def _texts(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield every text of a tree with its path, keys as well."""
     match tree:
         case str():
@@ -47,10 +73,10 @@ def texts(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
         case dict():
             for key, value in tree.items():
                 yield path, key
-                yield from texts(value, f"{path}.{key}" if path else key)
+                yield from _texts(value, f"{path}.{key}" if path else key)
         case list():
             for index, value in enumerate(tree):
-                yield from texts(value, f"{path}[{index}]")
+                yield from _texts(value, f"{path}[{index}]")
         case _:
             return
 

@@ -13,7 +13,7 @@ from agent.bootstrap.overlay import made_of
 from agent.config.tokens import AccountKey
 from agent.pki import jws
 from tests.oam import bundle as oam
-from tests.vectors.bootstrap import DIRECTORY, SIGNER, signed, spki, tables
+from tests.vectors.bootstrap import DIRECTORY, SIGNER, headed, signed, spki, tables
 
 ACCOUNT_KEY = AccountKey(token="hsm")
 
@@ -72,3 +72,41 @@ def test_tables_of_any_kind_are_refused_cleanly(member: str, value: object) -> N
     text = signed(tables(lambda made: made.update({member: value})))
     with contextlib.suppress(BootstrapError):
         made_of(read(text).payload, DIRECTORY, ACCOUNT_KEY)
+
+
+wild = st.text(st.characters(exclude_categories=()), max_size=30)
+headers = st.dictionaries(
+    st.sampled_from(["alg", "typ", "kid", "crit"]) | wild, wild | trees, max_size=4
+)
+
+
+@given(headers, st.booleans())
+def test_headers_of_any_kind_are_refused_cleanly(
+    header: dict[str, object], usual: bool
+) -> None:
+    """Nobody has signed a header before it is read: every text is possible."""
+    text = headed(header) if usual else _bare(header)
+    try:
+        read(text)
+    except BootstrapError as error:
+        _check_words(error)
+
+
+def _bare(header: dict[str, object]) -> str:
+    return f"{oam.part(header)}.e30.AAAA"
+
+
+@given(st.dictionaries(wild, wild | trees, max_size=4))
+def test_payloads_of_any_kind_are_refused_with_words_that_can_be_shown(
+    more: dict[str, object],
+) -> None:
+    """They go to a terminal, a log, and a trail in JSON."""
+    try:
+        read(signed(tables(lambda made: made.update(more))))
+    except BootstrapError as error:
+        _check_words(error)
+
+
+def _check_words(error: BootstrapError) -> None:
+    assert str(error).encode().decode().isprintable()
+    assert len(str(error)) < 400

@@ -22,6 +22,7 @@ from agent.bootstrap.errors import (
     SignatureError,
 )
 from agent.bootstrap.overlay import made_of
+from agent.bootstrap.strict import MAX_CLAUSE
 from agent.config.tokens import AccountKey
 from agent.pki import jws
 from tests.oam import bundle as oam
@@ -31,6 +32,7 @@ from tests.vectors.bootstrap import (
     NOW,
     SIGNER,
     Tables,
+    headed,
     public_pem,
     remade,
     secret,
@@ -160,6 +162,10 @@ def unsigned() -> str:
         (signed(jku="https://evil.example/keys"), FormatError),
         (signed(x5c=["AAAA"]), FormatError),
         (signed(b64=False), FormatError),
+        (signed(alg="\ud800"), FormatError),
+        (signed(alg="ES256\n"), FormatError),
+        (headed({"\ud800": 1}), FormatError),
+        (headed({"x" * 2000: 1}), FormatError),
         ("", FormatError),
         ("a.b", FormatError),
         ("a.b.c.d", FormatError),
@@ -173,8 +179,10 @@ def test_what_nobody_known_has_signed_is_refused(
     text: str, error: type[BootstrapError]
 ) -> None:
     """The key is never taken from the message, nor is the algorithm trusted."""
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         read(text)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= MAX_CLAUSE
 
 
 DUPLICATE = b'{"version":1,"version":1}'
@@ -194,7 +202,7 @@ HEADER_TWICE = oam.b64(b'{"alg":"ES256","alg":"ES256"}') + ".e30.AAAA"
         (raw(b"\xff"), "not json"),
         (raw(b'{"version": NaN}'), "not json"),
         (raw(b'{"version": ' + b"9" * 5000 + b"}"), "not json"),
-        (changed(lambda t: t.update(version=2)), "version 2"),
+        (changed(lambda t: t.update(version=2)), "another version than 1"),
         (changed(lambda t: t.update(version="1")), "version"),
         (changed(lambda t: t.pop("instance")), "instance"),
         (changed(lambda t: t.update(sequence=0)), "sequence"),
@@ -203,6 +211,8 @@ HEADER_TWICE = oam.b64(b'{"alg":"ES256","alg":"ES256"}') + ".e30.AAAA"
         (changed(lambda t: t.update(issued="2026-03-01T12:00:00")), "issued"),
         (changed(lambda t: t.update(expires=5)), "expires"),
         (changed(lambda t: t.update(strange=1)), "strange: unknown key"),
+        (changed(lambda t: t.update({"x" * 5000: 1})), "^.{290,310}$"),
+        (changed(lambda t: t.update(instance="\ud800")), "instance holds a control"),
         (changed(lambda t: t.update(instance="a\nb")), "instance holds a control"),
         (changed(lambda t: t["nf"].update({"A\x1b": {}})), "holds a control"),
         (changed(lambda t: t["nf"].update({"../x": t["nf"]["amf1"]})), "has the form"),

@@ -118,6 +118,11 @@ def signed(made: Tables | None = None, by: Any = SIGNER, **header: Any) -> str:
     return oam.sign(payload, by, header)
 
 
+def headed(header: dict[str, Any]) -> str:
+    """Return a bundle with further members in its header, of any name."""
+    return oam.sign(json.dumps(tables()).encode(), SIGNER, header)
+
+
 def changed(edit: Callable[[Tables], object] | None = None, number: int = 4) -> str:
     """Return a bundle with another number, and something in it changed."""
     made = tables()
