@@ -1,6 +1,10 @@
 """Bundles as people and programs see them: status, check, metrics, alarms, answers."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +32,19 @@ from tests.fakes.firstboot import FirstBoot
 from tests.fakes.patient import Patient
 from tests.fakes.views import deployed, status
 from tests.oam.bundle import key_id
-from tests.vectors.bootstrap import MAC, NOW, SIGNER, changed, signed
+from tests.vectors.bootstrap import (
+    MAC,
+    NOW,
+    SIGNER,
+    changed,
+    host,
+    private_pem,
+    public_pem,
+    signed,
+    tables,
+)
 
+ROOT = Path(__file__).parents[2]
 LATER = (NOW + timedelta(days=1)).isoformat()
 
 
@@ -229,6 +244,28 @@ async def test_the_command_says_why_a_file_is_refused(
         file.write_bytes(octets)
     assert await call("bootstrap", file, "--runtime", runtime) == code
     assert words in capsys.readouterr().err
+
+
+def test_the_tool_for_operators_makes_a_bundle_that_is_taken(
+    boot: FirstBoot, tmp_path: Path
+) -> None:
+    """`python -m tests.oam.bundle`, as its docstring says."""
+    made = tables()
+    made["account"]["operator"]["eab"]["key"] = {"secret": MAC.decode()}
+    (tmp_path / "tables.json").write_text(json.dumps(made))
+    (tmp_path / "oam.key").write_bytes(private_pem(SIGNER))
+    (tmp_path / "host.pub").write_text(public_pem(host()))
+    words = ["--signer", "oam.key", "--host", "host.pub", "tables.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.oam.bundle", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert boot.take(done.stdout)["done"] == "taken"
+    assert boot.opened("account.operator.eab.key") == MAC
 
 
 def shape(view: StatusView) -> StatusShape:
