@@ -176,7 +176,8 @@ class Bundles:
         from agent.bootstrap.overlay import check_secret  # noqa: PLC0415 -- as above
 
         for where, secret in made.secrets.items():
-            check_secret(self._opened(made, where, table), secret.use, where)
+            opened = self._opened(made, where, table)
+            check_secret(opened, secret.use, where, secret.public)
 
     def _opened(self, made: Made, where: str, table: Bootstrap) -> bytes:
         from agent.bootstrap.sealed import host_key, unseal  # noqa: PLC0415 -- as above

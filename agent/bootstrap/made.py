@@ -14,15 +14,22 @@ class Use(Enum):
     """What a secret is for, and so what it must be."""
 
     MAC = "base64url"
-    KEY = "a private key in pem without a passphrase"
+    KEY = "the private key of its certificate, pem without a passphrase"
     BEARER = "one line of printable ascii"
 
 
 class Secret(NamedTuple):
-    """A secret of a bundle, still encrypted."""
+    """A secret of a bundle, still encrypted.
+
+    Attributes:
+        sealed: The JWE.
+        use: What it is for.
+        public: The key that a private one must belong to, SubjectPublicKeyInfo, DER.
+    """
 
     sealed: str
     use: Use
+    public: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,11 @@ import re
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from agent.bootstrap.errors import BootstrapError, FormatError, SecretError
 from agent.bootstrap.made import SCHEME, Made, Secret, Use
@@ -21,7 +25,6 @@ from agent.bootstrap.tables import (
     IdentityTable,
     Payload,
     Pem,
-    Sealed,
     TrustTable,
 )
 from agent.config.authorities import Account, Ca, ClientIdentity, Eab
@@ -62,17 +65,12 @@ class _Maker:
         """Return the path of a file with a signer's key."""
         if pem is None:
             return None
-        try:
-            jws.public_key(pem.encode())
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise FormatError(
-                f"in the bundle, {where} holds neither certificate nor public key"
-            ) from error
+        _public(pem, where)
         return self._file(pem)
 
-    def secret(self, sealed: Sealed, where: str, use: Use) -> str:
+    def secret(self, secret: Secret, where: str) -> str:
         """Return the reference to a secret."""
-        self.secrets[where] = Secret(sealed, use)
+        self.secrets[where] = secret
         return f"{SCHEME}{where}"
 
     def identity(
@@ -81,16 +79,25 @@ class _Maker:
         """Return who we are toward a peer."""
         if table is None:
             return None
-        certificate = self.anchors(table.certificate, f"{where}.certificate")
-        return ClientIdentity(
-            certificate=certificate or "",
-            key=self.secret(table.key, f"{where}.key", Use.KEY),
-        )
+        path = self.anchors(table.certificate, f"{where}.certificate")
+        public = _public(table.certificate, f"{where}.certificate")
+        key = self.secret(Secret(table.key, Use.KEY, public), f"{where}.key")
+        return ClientIdentity(certificate=path or "", key=key)
 
     def _file(self, pem: Pem) -> str:
         name = f"{hashlib.sha256(pem.encode()).hexdigest()}.pem"
         self.files[name] = pem
         return f"{self._directory}/{name}"
+
+
+def _public(pem: Pem, where: str) -> bytes:
+    """Return the key of a PEM text, SubjectPublicKeyInfo, DER."""
+    try:
+        return jws.public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise FormatError(
+            f"in the bundle, {where} holds neither certificate nor public key"
+        ) from error
 
 
 def made_of(payload: Payload, directory: str, account_key: AccountKey | None) -> Made:
@@ -130,8 +137,14 @@ def made_of(payload: Payload, directory: str, account_key: AccountKey | None) ->
     return Made(overlay, maker.files, maker.secrets)
 
 
-def check_secret(secret: bytes, use: Use, where: str) -> None:
+def check_secret(secret: bytes, use: Use, where: str, public: bytes = b"") -> None:
     """Return where an opened secret is what it should be.
+
+    Args:
+        secret: The secret.
+        use: What it is for.
+        where: Its path in the bundle.
+        public: The key that a private one must belong to.
 
     Raises:
         SecretError: It is not; nothing of it is quoted.
@@ -141,13 +154,19 @@ def check_secret(secret: bytes, use: Use, where: str) -> None:
             case Use.MAC:
                 _check_mac(secret)
             case Use.KEY:
-                load_pem_private_key(secret, None)
+                _check_key(secret, public)
             case Use.BEARER:
                 _check_line(secret)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise SecretError(
             f"{where} is encrypted well, and is not {use.value}"
         ) from None
+
+
+def _check_key(secret: bytes, public: bytes) -> None:
+    key = load_pem_private_key(secret, None).public_key()
+    if key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != public:
+        raise ValueError
 
 
 def _check_mac(secret: bytes) -> None:
@@ -178,7 +197,7 @@ def _ca(maker: _Maker, path: str, table: CaTable) -> Ca:
 def _account(maker: _Maker, path: str, table: AccountTable, key: AccountKey) -> Account:
     eab = None
     if table.eab is not None:
-        reference = maker.secret(table.eab.key, f"{path}.eab.key", Use.MAC)
+        reference = maker.secret(Secret(table.eab.key, Use.MAC), f"{path}.eab.key")
         eab = Eab(**_same(table.eab, key=reference))
     return Account(**_same(table, eab=eab, key=key))
 
@@ -186,7 +205,7 @@ def _account(maker: _Maker, path: str, table: AccountTable, key: AccountKey) -> 
 def _authority(maker: _Maker, path: str, table: AuthorityTable) -> TokenAuthority:
     bearer = None
     if table.bearer is not None:
-        bearer = maker.secret(table.bearer, f"{path}.bearer", Use.BEARER)
+        bearer = maker.secret(Secret(table.bearer, Use.BEARER), f"{path}.bearer")
     client = maker.identity(table.client, f"{path}.client")
     roots = maker.anchors(table.roots, f"{path}.roots")
     return TokenAuthority(**_same(table, bearer=bearer, client=client, roots=roots))

@@ -107,11 +107,20 @@ REFUSED: dict[str, tuple[str, type[AgentError], str]] = {
     "with both ways to prove ourselves": (
         changed(
             lambda made: made["token-authority"]["oam"].update(
-                client={"certificate": root(1).pem, "key": secret(private_pem(host(3)))}
+                client={"certificate": root(1).pem, "key": secret(private_pem(key(1)))}
             )
         ),
         ConfigError,
         "token-authority.oam: say either client",
+    ),
+    "with a key of another certificate": (
+        changed(
+            lambda made: made["ca"]["operator"].update(
+                client={"certificate": root(1).pem, "key": secret(private_pem(key(2)))}
+            )
+        ),
+        SecretError,
+        "ca.operator.client.key is encrypted well, and is not the private key of its",
     ),
 }
 """What is handed over, with the error and words of it."""

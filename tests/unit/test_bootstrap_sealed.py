@@ -15,9 +15,10 @@ from agent.bootstrap.made import Use
 from agent.bootstrap.overlay import check_secret
 from agent.bootstrap.sealed import host_key, recipient, unseal
 from tests.oam import bundle as oam
-from tests.vectors.bootstrap import MAC, host, private_pem, secret, vector
+from tests.vectors.bootstrap import MAC, host, private_pem, secret, spki, vector
 from tests.vectors.trust import key
 
+OURS = private_pem(host())
 WHERE = "account.operator.eab.key"
 HOSTS: dict[str, oam.Ephemeral] = {
     "X25519": host(),
@@ -135,7 +136,7 @@ def test_the_host_s_key_is_of_one_of_two_types(pem: bytes) -> None:
     [
         (Use.MAC, MAC, [b"", b"=", b"\xff\xfe", b"a b!"]),
         (Use.BEARER, b"a.b-c~", [b"two words", b"line\n", b"\xc3\xa4", b"\0"]),
-        (Use.KEY, private_pem(host()), [b"x", private_pem(host())[:-40]]),
+        (Use.KEY, OURS, [b"x", OURS[:-40], private_pem(host(2))]),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -143,10 +144,11 @@ def test_an_opened_secret_must_be_what_it_is_for(
     use: Use, good: bytes, bad: list[bytes]
 ) -> None:
     """A mistake of the sender is found at the import, not at the first use."""
-    check_secret(good, use, WHERE)
+    public = spki(host())
+    check_secret(good, use, WHERE, public)
     for each in bad:
         with pytest.raises(SecretError, match="is encrypted well"):
-            check_secret(each, use, WHERE)
+            check_secret(each, use, WHERE, public)
 
 
 @pytest.mark.parametrize("use", Use)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.bootstrap.errors import (
     BootstrapError,
@@ -13,6 +14,7 @@ from agent.bootstrap.errors import (
     SecretError,
     SignatureError,
 )
+from agent.config.errors import ConfigError
 from agent.records.bootstrap import BootstrapRecord
 from agent.store import StoreError
 from tests.fakes.firstboot import FirstBoot, everything
@@ -25,6 +27,7 @@ from tests.vectors.bootstrap import (
     SIGNER,
     Tables,
     changed,
+    private_pem,
     public_pem,
     secret,
     signed,
@@ -80,6 +83,49 @@ def test_secrets_are_opened_and_nowhere_written(boot: FirstBoot) -> None:
     assert BEARER.decode() not in shown
     with pytest.raises(SecretError, match=r"no secret account\.other"):
         boot.opened("account.other.eab.key")
+
+
+def test_who_the_host_is_comes_in_the_bundle_as_well(boot: FirstBoot) -> None:
+    """Toward a CA and OAM: the certificate is laid down, its key stays sealed."""
+    identity = {"certificate": root(1).pem, "key": secret(private_pem(key(1)))}
+
+    def edit(made: Tables) -> None:
+        made["ca"]["operator"]["client"] = identity
+        made["token-authority"]["oam"].pop("bearer")
+        made["token-authority"]["oam"]["client"] = identity
+        made["trust"]["peers"] = {"est": "https://est.example/", "roots": root(3).pem}
+
+    boot.take(changed(edit))
+    config = boot.loaded.config
+    for where, client in (
+        ("ca.operator", config.ca["operator"].client),
+        ("token-authority.oam", config.token_authority["oam"].client),
+    ):
+        assert client is not None
+        assert Path(client.certificate).read_text() == root(1).pem
+        assert client.key == f"bootstrap:{where}.client.key"
+        assert boot.opened(f"{where}.client.key") == private_pem(key(1))
+    assert config.trust["peers"].source == "est"
+
+
+def test_a_record_whose_bundle_is_spoilt_does_not_start_half(boot: FirstBoot) -> None:
+    """What was verified once and cannot be read now is a mistake, not an absence."""
+    boot.take(signed())
+    record = boot.store.get(BootstrapRecord, "bootstrap")
+    assert record is not None
+    for bundle in ("nothing", signed(tables(lambda made: made.clear()))):
+        boot.store.put(replace(record, bundle=bundle))
+        assert boot.reloader.reload() != ()
+        with pytest.raises(ConfigError):
+            boot.starts()
+
+
+def test_a_directory_that_cannot_be_used_takes_nothing(boot: FirstBoot) -> None:
+    """The error has its path."""
+    (boot.state / "bootstrap").write_text("a file where a directory belongs")
+    with pytest.raises(ConfigError, match=r"cannot use .*/state/bootstrap"):
+        boot.take(signed())
+    assert boot.loaded.bundle is None
 
 
 def test_what_is_kept_is_for_the_daemon_only(boot: FirstBoot) -> None:
