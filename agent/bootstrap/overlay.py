@@ -28,6 +28,7 @@ from agent.bootstrap.tables import (
     TrustTable,
 )
 from agent.config.authorities import Account, Ca, ClientIdentity, Eab
+from agent.config.nf import Nf
 from agent.config.overlay import Overlay
 from agent.config.section import Section
 from agent.config.token_authority import TokenAuthority
@@ -127,7 +128,7 @@ def made_of(payload: Payload, directory: str, account_key: AccountKey | None) ->
             for n, t in payload.account.items()
             if account_key is not None
         },
-        nf=payload.nf,
+        nf={n: Nf(**_same(t)) for n, t in payload.nf.items()},
         token_authority={
             n: _authority(maker, f"token-authority.{n}", t)
             for n, t in payload.token_authority.items()

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from agent.config.nf import Csr, IdentifierType, Nf
+from agent.config.nf import Country, Csr, IdentifierType, Plmn, Snpn
 from agent.config.section import Section
 from agent.config.token_authority import Https, Obeyed
 from agent.config.trust import Url
@@ -72,6 +72,17 @@ class AccountTable(Section, frozen=True, kw_only=True):
     eab: EabTable | None = None
 
 
+class NfTable(Section, frozen=True, kw_only=True):
+    """`nf.NAME`: as `[nf.NAME]`."""
+
+    instance_id: str
+    types: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)]
+    fqdn: str | tuple[str, ...] = ()
+    plmn: Plmn | None = None
+    snpn: Snpn | None = None
+    country: Country | None = None
+
+
 class AuthorityTable(Section, frozen=True, kw_only=True):
     """`token-authority.NAME`: as `[token-authority.NAME]`."""
 
@@ -123,7 +134,7 @@ class Payload(Section, frozen=True, kw_only=True):
     expires: Annotated[datetime, msgspec.Meta(tz=True)]
     ca: dict[Name, CaTable] = msgspec.field(default_factory=dict)
     account: dict[Name, AccountTable] = msgspec.field(default_factory=dict)
-    nf: dict[Name, Nf] = msgspec.field(default_factory=dict)
+    nf: dict[Name, NfTable] = msgspec.field(default_factory=dict)
     token_authority: dict[Name, AuthorityTable] = msgspec.field(
         name="token-authority", default_factory=dict
     )
@@ -133,7 +144,7 @@ class Payload(Section, frozen=True, kw_only=True):
 TABLES: Final[Mapping[str, type[Section]]] = {
     "ca": CaTable,
     "account": AccountTable,
-    "nf": Nf,
+    "nf": NfTable,
     "token-authority": AuthorityTable,
     "trust": TrustTable,
 }
