@@ -17,6 +17,7 @@ from agent.auditing import Auditor
 from agent.benches import Tools
 from agent.client import Observer
 from agent.clock import Clock
+from agent.config.attestation import CHALLENGE
 from agent.config.authorities import Ca, ClientIdentity, allowed_hosts
 from agent.config.model import Config
 from agent.config.token_authority import TokenAuthority
@@ -36,6 +37,7 @@ from agent.programs import succeed
 from agent.publication.directories import Publications
 from agent.publication.roots import Roots
 from agent.retrieval import Retriever
+from agent.solvers.deviceattest01 import DeviceAttest01
 from agent.solvers.dns01.solver import Dns01
 from agent.solvers.dnspersist01 import DnsPersist01
 from agent.solvers.http01 import Http01
@@ -141,6 +143,9 @@ def _solvers(stock: Stock) -> tuple[dict[str, Solver], dict[str, Ready]]:
         partial(_reach_authority, stock),
         stock.read_secret,
         stock.clock,
+    )
+    solvers[CHALLENGE] = DeviceAttest01(
+        lambda name: stock.config().token[name].token, stock.clock
     )
     ready: dict[str, Ready] = {
         "http-01": http01.ready,

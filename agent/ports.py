@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 
 from agent.acme.identifiers import Identifier
+from agent.config.attestation import Attestation
 from agent.config.endpoints import Reload
 from agent.config.model import Certificate
 from agent.records.certificate import Publication
@@ -64,10 +65,14 @@ class KeySigner(NamedTuple):
     Attributes:
         public: SubjectPublicKeyInfo, DER.
         sign: Returns a JWS signature (RFC 7518: raw r||s for EC) over unhashed data.
+        store: Name of its token in the configuration, or `FILE_STORE`.
+        id: CKA_ID, hexadecimal.
     """
 
     public: bytes
     sign: Callable[[bytes], Awaitable[bytes]]
+    store: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -85,6 +90,7 @@ class Presentation:
         token_type: `tkauth-type` of tkauth-01, as the CA wrote it.
         authority_hint: `token-authority` of tkauth-01, as the CA wrote it.
         authority: Name of the `[token-authority.NAME]` that is to be asked.
+        attestation: Who vouches for the certificate's key, for device-attest-01.
         account_url: The account's URL, octet for octet as the CA gave it.
         thumbprint: Of the account key (RFC 7638), base64url.
         certificate_key: The key that is to be certified; it exists before the order.
@@ -98,6 +104,7 @@ class Presentation:
     token_type: str = ""
     authority_hint: str = ""
     authority: str = ""
+    attestation: Attestation | None = None
     account_url: str
     thumbprint: str
     certificate_key: KeySigner

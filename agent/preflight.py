@@ -82,7 +82,7 @@ class Preflight:
         self._check_storage()
         await self._keys.sign(key, SAMPLE)
         ready = self._ready.get(table.challenge)
-        if challenged and ready is not None:
+        if challenged and ready is not None and table.names:
             ready()
         for endpoint in table.endpoint:
             if endpoint.reload is not None:

@@ -48,16 +48,33 @@ async def succeed(
 ) -> None:
     """Run a program that nobody but root can have written; it has to end with 0.
 
+    Raises as `answer`.
+    """
+    await answer(argv, environment, within, request)
+
+
+async def answer(
+    argv: Sequence[str],
+    environment: dict[str, str],
+    within: timedelta,
+    request: bytes = b"",
+    keep: int = MAX_OUTPUT,
+) -> bytes:
+    """Run a program that nobody but root can have written; return what it printed.
+
+    It has to end with 0. The last `keep` octets of its output are returned.
+
     Raises:
         ProgramError: It may not be run, took too long, or ended otherwise; its last
             line says why.
     """
     require_trusted(Path(argv[0]))
-    status, output = await run(argv, environment, within, request)
+    status, output = await run(argv, environment, within, request, keep)
     if status != 0:
         lines = output.decode("utf-8", "replace").strip().splitlines()
         last = printable(lines[-1].strip(), MAX_LINE) if lines else "no output"
         raise ProgramError(f"{argv[0]} ended with {_word(status)}: {last}")
+    return output
 
 
 def require_trusted(path: Path) -> None:
@@ -93,8 +110,9 @@ async def run(
     environment: dict[str, str],
     within: timedelta,
     request: bytes = b"",
+    keep: int = MAX_OUTPUT,
 ) -> tuple[int, bytes]:
-    """Run a program to its end; return its status and the end of its output.
+    """Run a program to its end; return its status and the last octets of its output.
 
     It reads the request on its standard input. It leads a session and a process group
     of its own, which is killed as a whole after its end, after `within`, and when we
@@ -109,7 +127,7 @@ async def run(
         undo.callback(os.close, reader)
         process = _start(argv, environment, writer, request)
         undo.callback(_end, process)
-        output = undo.enter_context(_Output(reader))
+        output = undo.enter_context(_Output(reader, keep))
         try:
             async with asyncio.timeout(within.total_seconds()):
                 await _until_ended(process.pid)
@@ -190,8 +208,9 @@ async def _until_ended(pid: int) -> None:
 class _Output:
     """Reads a pipe while it is entered and keeps the end of what came."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, keep: int) -> None:
         self.tail = b""
+        self._keep = keep
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
 
@@ -211,7 +230,7 @@ class _Output:
             more = os.read(self._descriptor, MAX_OUTPUT)
         except BlockingIOError:
             return False
-        self.tail = (self.tail + more)[-MAX_OUTPUT:]
+        self.tail = (self.tail + more)[-self._keep :]
         if not more:
             self._loop.remove_reader(self._descriptor)
         return bool(more)

@@ -175,6 +175,7 @@ class Workshop:
             authority=authority_of(
                 self._config.token_authority, context.config.token_authority
             ),
+            attestation=context.config.attestation,
         )
         if isinstance(effect, issue.CreateOrder):
             challenged = record.challenged == context.directory

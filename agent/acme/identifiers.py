@@ -17,10 +17,14 @@ NF_INSTANCE_ID: Final = "NfInstanceId"
 """A network function by its UUID (TS 33.310 annex J)."""
 TN_AUTH_LIST: Final = "TNAuthList"
 """A list of telephone numbers and service provider codes (RFC 9448)."""
+PERMANENT_IDENTIFIER: Final = "permanent-identifier"
+HARDWARE_MODULE: Final = "hardware-module"
+"""Devices (draft-ietf-acme-device-attest sections 3 and 4)."""
 URN: Final = "urn:uuid:"
 """How a name begins that is the UUID of a network function (TS 29.571 5.3.2)."""
-_LISTED: Final = f"{TN_AUTH_LIST}:"
-"""How a name begins that is a list of telephone numbers; a colon is in no dns name."""
+_UNNAMED: Final = (TN_AUTH_LIST, PERMANENT_IDENTIFIER, HARDWARE_MODULE)
+"""Types that have no name; one begins with the type and a colon, as no dns name does.
+"""
 WILDCARD: Final = "*."
 """How a name begins that stands for all names one label below (RFC 8555 7.1.3)."""
 
@@ -48,7 +52,9 @@ class Identifier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def identifier(name: str) -> Identifier:
-    """Return what a name stands for: an NF, a list, an address, or else a dns name.
+    """Return what a name stands for: an NF, an address, or else a dns name.
+
+    Types without names are told by their prefix; the configuration never writes it.
 
     >>> identifier("2001:DB8:0::1")
     Identifier(type='ip', value='2001:db8::1')
@@ -56,8 +62,9 @@ def identifier(name: str) -> Identifier:
     if name.lower().startswith(URN):
         value = name[len(URN) :]
         return canonical(Identifier(type=NF_INSTANCE_ID, value=value))
-    if name.startswith(_LISTED):
-        return Identifier(type=TN_AUTH_LIST, value=name[len(_LISTED) :])
+    for kind in _UNNAMED:
+        if name.startswith(f"{kind}:"):
+            return Identifier(type=kind, value=name[len(kind) + 1 :])
     address = ip_text(name)
     if address is None:
         return canonical(Identifier(type=DNS, value=name))
@@ -100,7 +107,9 @@ def _address(value: str) -> str:
     return ip_text(value) or value
 
 
-_PREFIXES: Final[Mapping[str, str]] = {NF_INSTANCE_ID: URN, TN_AUTH_LIST: _LISTED}
+_PREFIXES: Final[Mapping[str, str]] = {NF_INSTANCE_ID: URN} | {
+    kind: f"{kind}:" for kind in _UNNAMED
+}
 """How the names of a type begin, where they begin with something."""
 _RULES: Final[Mapping[str, Callable[[str], str]]] = {
     DNS: str.lower,

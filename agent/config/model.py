@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agent.config.attestation import Attestation
 from agent.config.authorities import Account, Ca
 from agent.config.bootstrap import Bootstrap
 from agent.config.challenges import Challenge, Dns, DnsPersist, Listen, TlsAlpn
@@ -77,6 +78,7 @@ class Certificate(Section, frozen=True, kw_only=True):
             its purpose.
         nf_types: Its NF types; default those of its NF.
         tn_auth_list: Telephone numbers and service provider codes that it is for.
+        attestation: The device that its keys are in, ordered beside the names.
         ca: Name of a `[ca.NAME]`, or a list: the first one, then those that stand in
             for it.
         account: Name of an `[account.NAME]`; default the CA's only account.
@@ -120,6 +122,7 @@ class Certificate(Section, frozen=True, kw_only=True):
         Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)] | None
     ) = None
     tn_auth_list: TnAuthList | None = None
+    attestation: Attestation | None = None
     account: Name | None = None
     accounts: tuple[Name, ...] = ()
     challenge: Challenge = "http-01"

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from agent.acme.device import is_device
 from agent.acme.identifiers import TN_AUTH_LIST, canonical, ip_text
+from agent.config.attestation import attestation_problems
 from agent.config.authorities import Ca
 from agent.config.lookup import cas_of
 from agent.config.model import Certificate, Config
@@ -96,10 +98,13 @@ def _certificate(config: Config, path: str, table: Certificate) -> Iterator[str]
 def _subject_of(path: str, table: Certificate) -> Iterator[str]:
     """What it is for; where that cannot be read, nothing follows from it."""
     numbers = table.tn_auth_list
-    if not table.names and table.nf is None and numbers is None:
+    attested = table.attestation
+    if not (table.names or table.nf or numbers or attested):
         yield f"{path}.names: name at least one, or an nf"
     if numbers is not None:
         yield from number_problems(f"{path}.tn_auth_list", numbers)
+    if attested is not None:
+        yield from attestation_problems(f"{path}.attestation", attested, table.key)
 
 
 def _without_nf(path: str, table: Certificate) -> Iterator[str]:
@@ -142,7 +147,7 @@ def _wish(path: str, table: Certificate, ca: str, wish: Wish) -> Iterator[str]:
     if table.san is not None:
         there = {canonical(i) for i in wish.allowed}
         for missing in (i for i in wish.identifiers if i not in there):
-            if missing.type == TN_AUTH_LIST:
+            if missing.type == TN_AUTH_LIST or is_device(missing):
                 continue
             yield f"{path}.san: lacks {missing.name}, which is ordered from {ca}"
 

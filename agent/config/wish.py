@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from agent.acme import tnauthlist
+from agent.acme.device import is_device
 from agent.acme.identifiers import (
     DNS,
     NF_INSTANCE_ID,
@@ -43,6 +44,8 @@ class Wish:
         content: What the request says.
         profile: What the certificate is held against.
         levels: What a breach of each rule means.
+        optional: What is ordered and may be missing in the certificate: a device is
+            attested, and need not be named (draft-ietf-acme-device-attest section 3.2).
     """
 
     identifiers: tuple[Identifier, ...]
@@ -50,6 +53,7 @@ class Wish:
     content: CsrContent
     profile: Profile
     levels: Levels
+    optional: tuple[Identifier, ...] = ()
 
 
 def with_names(config: Config) -> Config:
@@ -83,12 +87,16 @@ def wish_of(table: Certificate, of: Nf | None = None, ca: Ca | None = None) -> W
     """
     profile = profile_of(table, of)
     ordered = ordered_of(table, of, ca)
+    hidden = _hidden(table)
     return Wish(
         identifiers=ordered,
         allowed=_identified(profile),
-        content=_content(ordered, profile, _policy(of, ca)),
+        content=_content(
+            tuple(i for i in ordered if i not in hidden), profile, _policy(of, ca)
+        ),
         profile=profile,
         levels=lint.levels({} if ca is None else ca.lint, of_nf=of is not None),
+        optional=tuple(i for i in ordered if is_device(i)),
     )
 
 
@@ -96,13 +104,28 @@ def ordered_of(
     table: Certificate, of: Nf | None, ca: Ca | None
 ) -> tuple[Identifier, ...]:
     """Return the identifiers of an order, in canonical form."""
-    numbers = () if table.tn_auth_list is None else (table.tn_auth_list.identifier,)
+    beside = _unnamed(table)
     if of is None:
-        return (*identifiers(table.names), *numbers)
+        return (*identifiers(table.names), *beside)
     types = table.identifiers or (BOTH if ca is None else ca.identifiers)
     instance = (nf.urn(of.instance_id),) if NF_INSTANCE_ID in types else ()
     names = (*instance, *(table.names if DNS in types else ()))
-    return (*identifiers(names), *numbers)
+    return (*identifiers(names), *beside)
+
+
+def _unnamed(table: Certificate) -> tuple[Identifier, ...]:
+    """Return what is ordered whatever its CA's policy is: numbers, and a device."""
+    numbers, attested = table.tn_auth_list, table.attestation
+    return (
+        *(() if numbers is None else (numbers.identifier,)),
+        *(() if attested is None else attested.identifiers),
+    )
+
+
+def _hidden(table: Certificate) -> tuple[Identifier, ...]:
+    """Return what the request keeps to itself."""
+    attested = table.attestation
+    return () if attested is None or attested.in_request else attested.identifiers
 
 
 def profile_of(table: Certificate, of: Nf | None) -> Profile:

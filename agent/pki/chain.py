@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID
 
+from agent.acme import device
 from agent.acme.identifiers import NF_INSTANCE_ID, Identifier, canonical
 from agent.errors import AgentError
 from agent.pki.certid import certid
@@ -25,6 +26,7 @@ from agent.pki.names import NOTHING, Beside, stands_for
 from agent.pki.status import Sources, sources_of
 
 MAX_CHAIN: Final = 10
+_OWN_AFFAIR: Final = frozenset({NF_INSTANCE_ID, *device.TYPES})
 MIN_RSA_BITS: Final = 2048
 MAX_SHOWN: Final = 300
 """Characters of names out of a certificate that an error repeats."""
@@ -155,7 +157,7 @@ def check_chain(
     """
     try:
         certificates = parse_chain(pem)
-        _check_leaf(certificates[0], public, identifiers, beside.allowed)
+        _check_leaf(certificates[0], public, identifiers, beside)
         _check_staple(certificates[0], must_staple=beside.must_staple)
         return _check(certificates, identifiers, anchors, now)
     except _UNREADABLE as error:
@@ -199,7 +201,7 @@ def _check_leaf(
     leaf: x509.Certificate,
     public: bytes,
     identifiers: Sequence[Identifier],
-    allowed: Sequence[Identifier],
+    beside: Beside,
 ) -> None:
     spki = leaf.public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
@@ -208,11 +210,11 @@ def _check_leaf(
         raise ChainError("the certificate is for another key than the request's")
     served = stands_for(leaf)
     wanted = {canonical(i) for i in identifiers}
-    free = wanted | {canonical(i) for i in allowed}
-    if not any(i.type == NF_INSTANCE_ID for i in free):
-        # Where no NF is meant, URIs are the CA's own affair.
-        served = tuple(i for i in served if i.type != NF_INSTANCE_ID)
-    if not wanted <= set(served) <= free:
+    free = wanted | {canonical(i) for i in beside.allowed}
+    # Where no NF or device is meant, such names are the CA's own affair.
+    foreign = _OWN_AFFAIR - {i.type for i in free}
+    served = tuple(i for i in served if i.type not in foreign)
+    if not wanted - set(beside.optional) <= set(served) <= free:
         raise ChainError(
             f"the certificate names {_listed(served) or 'nothing'} "
             f"instead of {_listed(identifiers)}"

@@ -6,8 +6,17 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 
-from agent.acme import tnauthlist
-from agent.acme.identifiers import DNS, IP, NF_INSTANCE_ID, URN, Identifier, canonical
+from agent.acme import device, tnauthlist
+from agent.acme.identifiers import (
+    DNS,
+    HARDWARE_MODULE,
+    IP,
+    NF_INSTANCE_ID,
+    PERMANENT_IDENTIFIER,
+    URN,
+    Identifier,
+    canonical,
+)
 
 
 class Beside(NamedTuple):
@@ -16,10 +25,12 @@ class Beside(NamedTuple):
     Attributes:
         allowed: What it may name.
         must_staple: Whether it was asked to demand stapling (RFC 7633).
+        optional: What was ordered, and need not be named.
     """
 
     allowed: Sequence[Identifier] = ()
     must_staple: bool = False
+    optional: Sequence[Identifier] = ()
 
 
 NOTHING: Final = Beside()
@@ -33,7 +44,7 @@ def general_names(identifiers: Sequence[Identifier]) -> list[x509.GeneralName]:
     Raises:
         LookupError: An identifier of a type that has no such name; none is configured.
     """
-    return [_NAMES[i.type](i.value) for i in identifiers]
+    return [_NAMES[i.type](i) for i in identifiers]
 
 
 def stands_for(leaf: x509.Certificate) -> tuple[Identifier, ...]:
@@ -71,21 +82,34 @@ def _identifier(name: x509.GeneralName) -> Identifier | None:
             return Identifier(type=IP, value=str(name.value))
         case x509.UniformResourceIdentifier() if name.value.lower().startswith(URN):
             return Identifier(type=NF_INSTANCE_ID, value=name.value[len(URN) :])
+        case x509.OtherName():
+            return device.identifier_of(name.type_id.dotted_string, name.value)
         case _:
             return None
 
 
-def _nf_instance(value: str) -> x509.GeneralName:
-    return x509.UniformResourceIdentifier(f"{URN}{value}")
+def _dns(identifier: Identifier) -> x509.GeneralName:
+    return x509.DNSName(identifier.value)
 
 
-def _ip(value: str) -> x509.GeneralName:
-    return x509.IPAddress(ipaddress.ip_address(value))
+def _nf_instance(identifier: Identifier) -> x509.GeneralName:
+    return x509.UniformResourceIdentifier(identifier.name)
 
 
-_NAMES: Final[Mapping[str, Callable[[str], x509.GeneralName]]] = {
-    DNS: x509.DNSName,
+def _ip(identifier: Identifier) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(identifier.value))
+
+
+def _device(identifier: Identifier) -> x509.GeneralName:
+    oid = x509.ObjectIdentifier(device.OIDS[identifier.type])
+    return x509.OtherName(oid, device.other_name(identifier))
+
+
+_NAMES: Final[Mapping[str, Callable[[Identifier], x509.GeneralName]]] = {
+    DNS: _dns,
     IP: _ip,
     NF_INSTANCE_ID: _nf_instance,
+    PERMANENT_IDENTIFIER: _device,
+    HARDWARE_MODULE: _device,
 }
 """How each type of identifier stands in a certificate; one line adds one."""

@@ -35,6 +35,7 @@ class Checks:
         now: When the check is made.
         must_staple: Whether the leaf was asked to demand stapling.
         allowed: What the leaf may name beside what was ordered.
+        optional: What was ordered, and the leaf may leave out.
     """
 
     public: bytes
@@ -43,6 +44,7 @@ class Checks:
     now: datetime
     must_staple: bool = False
     allowed: tuple[Identifier, ...] = ()
+    optional: tuple[Identifier, ...] = ()
 
     def hold(self, pem: bytes, anchors: Sequence[x509.Certificate]) -> CheckedChain:
         """Return the chain as it is published.
@@ -56,7 +58,7 @@ class Checks:
             identifiers=self.identifiers,
             anchors=anchors,
             now=self.now,
-            beside=Beside(self.allowed, self.must_staple),
+            beside=Beside(self.allowed, self.must_staple, self.optional),
         )
 
 

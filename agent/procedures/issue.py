@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from cryptography import x509
 from msgspec.structs import replace
 
-from agent.acme import jws
+from agent.acme import device, jws
 from agent.acme.errors import (
     ChallengeUnavailableError,
     KeyReuseError,
@@ -28,6 +28,7 @@ from agent.acme.messages import (
 )
 from agent.client import AcmeClient, Reply
 from agent.clock import Clock
+from agent.config.attestation import CHALLENGE, Attestation
 from agent.config.wish import Wish
 from agent.errors import AgentError
 from agent.jobs.issue import effects
@@ -53,12 +54,13 @@ class Ordering:
 
     Attributes:
         wish: What the certificate is to be.
-        challenge: Type of the challenges that are answered.
+        challenge: Type of the challenges that are answered, except for devices.
         anchors: Reads the anchors that chains must end in.
         preferred: Which of them is preferred, as configured; empty for none.
         must_staple: The certificate is to demand stapling (RFC 7633).
         issuers: Reads who must have signed the leaf; none where anybody may.
         authority: Name of the token authority that tkauth-01 asks; empty for none.
+        attestation: Who vouches for the key, where a device is ordered.
         account: The account, registered.
         key: The key of the order, from its record.
     """
@@ -72,6 +74,14 @@ class Ordering:
     preferred: str = ""
     must_staple: bool = False
     authority: str = ""
+    attestation: Attestation | None = None
+
+    def challenge_for(self, kind: str) -> str:
+        """Return the type of the challenge that proves identifiers of a type.
+
+        Only one proves a device, so that names beside it keep theirs.
+        """
+        return CHALLENGE if kind in device.TYPES else self.challenge
 
     @property
     def identifiers(self) -> tuple[Identifier, ...]:
@@ -199,8 +209,9 @@ class IssueProcedure:
         reply = await self._post(effect.authorization.url, None, ordering, "authz")
         authorization = reply.read(Authorization, "authorization")
         _check_identifier(authorization, ordering)
+        wanted = ordering.challenge_for(authorization.identifier.type)
         for challenge in authorization.challenges:
-            if challenge.type == ordering.challenge and _is_usable(challenge):
+            if challenge.type == wanted and _is_usable(challenge):
                 return effects.AuthorizationSeen(
                     authorization,
                     challenge.url,
@@ -213,8 +224,7 @@ class IssueProcedure:
                 )
         if authorization.status == "pending":
             raise ChallengeUnavailableError(
-                f"the ca offers no {ordering.challenge} for "
-                f"{authorization.identifier.value}",
+                f"the ca offers no {wanted} for {authorization.identifier.value}",
                 hint="ask the ca's operator, or configure another challenge",
             )
         return effects.AuthorizationSeen(authorization, "", "", "", reply.retry_at)
@@ -251,7 +261,8 @@ class IssueProcedure:
         if place not in self._presented:
             presentation = self._presentation(wanted, ordering, key.public)
             stack = AsyncExitStack()
-            solver = self._solvers[ordering.challenge]
+            kind = ordering.challenge_for(wanted.identifier_type)
+            solver = self._solvers[kind]
             payload = await stack.enter_async_context(solver.prepare(presentation))
             self._presented[place] = _Presented(stack, payload, key.id)
         return self._presented[place].payload
@@ -273,10 +284,14 @@ class IssueProcedure:
             token_type=wanted.token_type,
             authority_hint=wanted.authority,
             authority=ordering.authority,
+            attestation=ordering.attestation,
             account_url=ordering.account.url,
             thumbprint=jws.thumbprint(account_key),
             certificate_key=KeySigner(
-                ordering.key.public, partial(self._keys.sign, ordering.key)
+                ordering.key.public,
+                partial(self._keys.sign, ordering.key),
+                ordering.key.store,
+                ordering.key.id,
             ),
         )
 
@@ -307,6 +322,7 @@ class IssueProcedure:
             now=self._clock.now(),
             must_staple=ordering.must_staple,
             allowed=ordering.wish.allowed,
+            optional=ordering.wish.optional,
         )
         signer = account_signer(self._keys, ordering.account)
         download = Download(self._client, signer, checks)

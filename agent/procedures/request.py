@@ -63,6 +63,7 @@ class Inspection:
             now=self._clock.now(),
             must_staple=context.config.must_staple,
             allowed=wish.allowed,
+            optional=wish.optional,
         )
         chain = checks.hold(pem, anchors)
         return Downloaded(chain, findings=findings(chain, wish, anchors, issuers))

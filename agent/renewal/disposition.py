@@ -49,6 +49,8 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "endpoint.denied": _OPERATOR,
     "endpoint.failed": _BACK,
     "solver": _BACK,
+    "solver.attestation": _BACK,
+    "solver.attestation-mismatch": _OPERATOR,
     "solver.authority": _BACK,
     "solver.authority-denied": _OPERATOR,
     "solver.bind": _BACK,

@@ -69,6 +69,18 @@ class SelfCheckError(SolverError):
     kind = "solver.self-check"
 
 
+class AttestationError(SolverError):
+    """What attests a key cannot be read, or failed."""
+
+    kind = "solver.attestation"
+
+
+class AttestationMismatchError(SolverError):
+    """What attests a key is of another key, or not valid any more."""
+
+    kind = "solver.attestation-mismatch"
+
+
 class AuthorityError(SolverError):
     """The token authority did not give a token, for a reason that may pass."""
 

@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.ca.config import Config
-from tests.ca.csr import check_csr, fingerprint
+from tests.ca.csr import check_csr, fingerprint, requested_names
+from tests.ca.devices import DEVICES
 from tests.ca.issuing import (
     Authority,
     Issued,
@@ -70,13 +71,13 @@ class Certificates:
     def check(self, order: Order, der: bytes, account_keys: Collection[str]) -> Subject:
         """Check a CSR against its order; a bad one is badCSR."""
         lists = [d for i in order.identifiers if (d := i.list_der) is not None]
-        names = tuple(
-            item.general_name() for item in order.identifiers if item.list_der is None
-        )
+        named = [i for i in order.identifiers if i.list_der is None]
+        names = tuple(i.general_name() for i in named if i.type not in DEVICES)
+        devices = tuple(i.general_name() for i in named if i.type in DEVICES)
         profile = self.named_in(
             self._config.profiles.get(order.profile, self._config.profile)
         )
-        csr = check_csr(der, names, profile, account_keys)
+        csr = check_csr(der, names, profile, account_keys, devices)
         if of_request(csr) != (lists[0] if lists else None):
             # RFC 8555 7.4, RFC 9448 3: the very identifier that was ordered.
             raise refusal("badCSR", "the TNAuthList is not that of the order")
@@ -87,7 +88,8 @@ class Certificates:
             order=order.id,
             account=order.account.id,
             csr=csr,
-            names=names,
+            # A device is named where the request names it.
+            names=(*names, *(d for d in devices if d in requested_names(csr))),
             profile=profile,
         )
 

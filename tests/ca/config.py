@@ -48,6 +48,8 @@ class Config:
         tls_alpn: Where tls-alpn-01 connects for a name; None does not offer it.
         token_authorities: Roots of the authorities whose tokens are believed; none does
             not offer tkauth-01.
+        device_makers: Roots of those whose attestations are believed; none does not
+            offer device-attest-01.
         authority_hint: `token-authority` of a tkauth-01 challenge.
         dns: DNS server that dns-01 asks; None does not offer dns-01, nor wildcards.
         dns_types: Which challenge types are offered by that server.
@@ -96,6 +98,7 @@ class Config:
     resolve: Resolver = field(default_factory=dict)
     tls_alpn: Resolver | None = None
     token_authorities: tuple[x509.Certificate, ...] = ()
+    device_makers: tuple[x509.Certificate, ...] = ()
     authority_hint: str | None = None
     dns: Address | None = None
     dns_types: tuple[str, ...] = ("dns-01",)

@@ -36,14 +36,18 @@ def check_csr(
     names: Collection[x509.GeneralName],
     profile: Profile,
     account_keys: Collection[str],
+    optional: Collection[x509.GeneralName] = (),
 ) -> x509.CertificateSigningRequest:
-    """Return the request when it is right for these names; else badCSR."""
+    """Return the request when it is right for these names; else badCSR.
+
+    Optional names, which devices have, may be left out of it.
+    """
     csr = _parse(der)
     key = _check_key(csr)
     # RFC 8555 11.1: the key MUST NOT be that of an account known to the server.
     if fingerprint(key) in account_keys:
         raise refusal("badCSR", "the key is an account key")
-    _check_names(csr, names, profile.extra_names)
+    _check_names(csr, names, optional, profile.extra_names)
     return csr
 
 
@@ -81,6 +85,7 @@ def _check_key(csr: x509.CertificateSigningRequest) -> PublicKey:
 def _check_names(
     csr: x509.CertificateSigningRequest,
     names: Collection[x509.GeneralName],
+    optional: Collection[x509.GeneralName],
     extra_names: ExtraNames,
 ) -> None:
     """Compare names with those of the order.
@@ -88,17 +93,18 @@ def _check_names(
     RFC 8555 7.4: the CSR MUST indicate the exact same set of requested identifiers as
     the initial newOrder request.
     """
-    asked = set(_alternative_names(csr)) | _common_names(csr, names)
+    asked = set(requested_names(csr)) | _common_names(csr, names)
     ordered = set(names)
     if missing := ordered - asked:
         raise refusal("badCSR", f"the CSR lacks {_words(missing)}")
-    surplus = asked - ordered
+    surplus = asked - ordered - set(optional)
     provable = {n for n in surplus if isinstance(n, x509.DNSName | x509.IPAddress)}
     if provable or (surplus and extra_names is ExtraNames.REJECT):
         raise refusal("badCSR", f"the CSR has {_words(surplus)}, not in the order")
 
 
-def _alternative_names(csr: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
+def requested_names(csr: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
+    """Return the alternative names that a request asks for."""
     try:
         found = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:

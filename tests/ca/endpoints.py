@@ -10,10 +10,11 @@ from typing import Final
 
 from tests.ca.accounts import Account, Accounts
 from tests.ca.actions import Processing, TurnInvalid, http_date, struck_by
-from tests.ca.certificates import Certificates, is_key_of
+from tests.ca.certificates import Certificates, Subject, is_key_of
 from tests.ca.checks import check_owner, known, read_only
 from tests.ca.config import Config
 from tests.ca.csr import fingerprint
+from tests.ca.deviceattest01 import DeviceAttest01
 from tests.ca.documents import (
     authorization_document,
     challenge_document,
@@ -231,6 +232,7 @@ class Endpoints:
             self._orders.fail(order, invalid.problem)
             return self._order_answer(order)
         subject = self._certificates.check(order, csr, account_keys)
+        self._check_attested(order, subject)
         order.certificate = (
             self._stars.open(order, subject)
             if order.terms
@@ -242,6 +244,17 @@ class Endpoints:
         order.retry_after = script.retry_after
         self._orders.process(order, Verdict(problem=script.then), script.polls)
         return self._order_answer(order)
+
+    def _check_attested(self, order: Order, subject: Subject) -> None:
+        """Refuse a request by another key than the one that was attested."""
+        judge = self._validators.get("device-attest-01")
+        if not isinstance(judge, DeviceAttest01):
+            return
+        key = fingerprint(subject.csr.public_key())
+        for challenge in (c for a in order.authorizations for c in a.challenges):
+            mine = challenge.type == "device-attest-01" and challenge.verdict
+            if mine and judge.attested.get(challenge.extra["token"]) != key:
+                raise refusal("badCSR", "another key was attested")
 
     def _all_accounts(self) -> list[Account]:
         return list(self._accounts.by_id.values())

@@ -14,6 +14,7 @@ from typing import Final
 from cryptography import x509
 
 from tests.ca.config import Config
+from tests.ca.devices import DEVICES, check_device, other_name
 from tests.ca.jose import b64decode
 from tests.ca.numbers import check_list
 from tests.ca.problems import Problem, ProblemError, refusal
@@ -59,6 +60,8 @@ class Identifier:
 
         A TNAuthList has none: it stands in an extension of its own.
         """
+        if self.type in DEVICES:
+            return other_name(self.type, self.value)
         if self.type == "ip":
             return x509.IPAddress(ipaddress.ip_address(self.value))
         if self.type == "NfInstanceId":
@@ -118,6 +121,14 @@ def _check_nf_instance(value: str, _: Config) -> None:
         raise refusal("malformed", f"{value!r} is not a UUID of version 4")
 
 
+def _check_permanent(value: str, _: Config) -> None:
+    check_device("permanent-identifier", value)
+
+
+def _check_hardware(value: str, _: Config) -> None:
+    check_device("hardware-module", value)
+
+
 def _check_numbers(value: str, _: Config) -> None:
     check_list(value)
 
@@ -127,6 +138,8 @@ _CHECKS: Final[Mapping[str, Callable[[str, Config], None]]] = {
     "ip": _check_ip,
     "NfInstanceId": _check_nf_instance,
     "TNAuthList": _check_numbers,
+    "permanent-identifier": _check_permanent,
+    "hardware-module": _check_hardware,
 }
 
 

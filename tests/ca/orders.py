@@ -13,6 +13,7 @@ from typing import Final
 
 from tests.ca.accounts import Account
 from tests.ca.config import Authorizations, Config
+from tests.ca.devices import DEVICES
 from tests.ca.identifiers import Identifier, parse_identifiers
 from tests.ca.problems import Problem, refusal
 from tests.ca.series import Terms, agree
@@ -163,7 +164,8 @@ class Orders:
     def _reusable(
         self, account: Account, identifier: Identifier
     ) -> Authorization | None:
-        if not self._config.reuse_authorizations:
+        if not self._config.reuse_authorizations or identifier.type in DEVICES:
+            # A device's proof is of one key: the next key is proven anew.
             return None
         for authz in self.authorizations.values():
             self.refresh(authz)

@@ -3,6 +3,7 @@
 import os
 
 from tests.ca.config import Config
+from tests.ca.deviceattest01 import DeviceAttest01
 from tests.ca.dns01 import Dns01, DnsAccount01, Txt
 from tests.ca.dnspersist01 import DnsPersist01
 from tests.ca.tkauth01 import TkAuth01
@@ -21,6 +22,10 @@ def make_validators(config: Config) -> dict[str, Validator]:
     if config.token_authorities:
         found["tkauth-01"] = TkAuth01(
             config.token_authorities, config.authority_hint, os.urandom, config.now
+        )
+    if config.device_makers:
+        found["device-attest-01"] = DeviceAttest01(
+            config.device_makers, os.urandom, config.now
         )
     if config.dns is not None:
         found |= _by_dns(config, Txt(config.dns, within))
