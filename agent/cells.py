@@ -5,8 +5,9 @@ narrated after. Records that cannot be read quarantine their subject, not the da
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import Final, Generic, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, Protocol
 
 from agent.errors import AgentError
 from agent.events import (
@@ -18,10 +19,7 @@ from agent.events import (
 )
 from agent.hookviews import narrate_hook
 from agent.jobs.lifecycle import (
-    account_found_running,
     found_running,
-    hook_found_running,
-    trust_found_running,
 )
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
@@ -74,136 +72,83 @@ class Cell(Generic[R]):
         self._emit(before, after)
 
 
-class Cells:
-    """All subjects of this installation."""
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all shelves of an installation stand on.
 
-    def __init__(self, store: Store, emit: Emit) -> None:
-        """Use a store; `load` reads it."""
-        self._store = store
-        self._emit_event = emit
-        self.certificates: dict[str, Cell[CertificateRecord]] = {}
-        self.accounts: dict[str, Cell[AccountRecord]] = {}
-        self.tokens: dict[str, Cell[TokenRecord]] = {}
-        self.authorities: dict[str, Cell[CaRecord]] = {}
-        self.trusts: dict[str, Cell[TrustRecord]] = {}
-        self.hooks: dict[str, Cell[HookRecord]] = {}
-        self.quarantined: dict[str, str] = {}
+    Attributes:
+        store: Where records are durable.
+        emit: Takes every event.
+        quarantined: By kind and name: why a record cannot be read.
+    """
+
+    store: Store
+    emit: Emit
+    quarantined: dict[str, str] = field(default_factory=dict)
+
+
+class Shelf(dict[str, Cell[R]], Generic[R]):
+    """The cells of one kind of subjects, by name."""
+
+    def __init__(
+        self,
+        kind: type[R],
+        word: str,
+        ground: Ground,
+        *,
+        narrate: Callable[[R, R], Iterable[Event]] = lambda _, __: (),
+        start: Callable[[R], R] = lambda record: record,
+    ) -> None:
+        """Describe the kind; `load` reads its records.
+
+        Args:
+            kind: The type of the records.
+            word: The kind in words.
+            ground: What is shared with the other kinds.
+            narrate: Words the difference of two records; by default nobody is told.
+            start: What a start of the process makes of a record.
+        """
+        super().__init__()
+        self._kind: type[R] = kind
+        self._word, self._ground = word, ground
+        self._narrate: Callable[[R, R], Iterable[Event]] = narrate
+        self._start: Callable[[R], R] = start
 
     def load(self) -> None:
-        """Read every record; what was running when the process ended has crashed.
+        """Read every record; one that cannot be read quarantines its subject.
 
         Raises:
-            StoreError: A crash could not be noted.
+            StoreError: What a start makes of a record is not durable.
         """
-        for name in self._store.names(CertificateRecord):
-            record = self._read(CertificateRecord, name)
+        for name in self._ground.store.names(self._kind):
+            record = self._read(name)
             if record is not None:
-                cell = Cell(record, self._store, self._narrate_certificate)
-                cell.change(found_running)
-                self.certificates[name] = cell
-        for name in self._store.names(AccountRecord):
-            account = self._read(AccountRecord, name)
-            if account is not None:
-                account_cell = Cell(account, self._store, self._narrate_account)
-                account_cell.change(account_found_running)
-                self.accounts[name] = account_cell
-        self._load_trusts()
-        self._load_hooks()
-        self._load_quiet()
+                cell = self._cell(record)
+                cell.change(self._start)
+                self[name] = cell
 
-    def _load_quiet(self) -> None:
-        """Read the records that have no jobs."""
-        for name in self._store.names(TokenRecord):
-            token = self._read(TokenRecord, name)
-            if token is not None:
-                self.tokens[name] = Cell(token, self._store, _silent)
-        for name in self._store.names(CaRecord):
-            authority = self._read(CaRecord, name)
-            if authority is not None:
-                cell = Cell(authority, self._store, self._narrate_authority)
-                self.authorities[name] = cell
-
-    def _load_trusts(self) -> None:
-        for name in self._store.names(TrustRecord):
-            record = self._read(TrustRecord, name)
-            if record is not None:
-                cell = Cell(record, self._store, self._narrate_trust)
-                cell.change(trust_found_running)
-                self.trusts[name] = cell
-
-    def _load_hooks(self) -> None:
-        for name in self._store.names(HookRecord):
-            record = self._read(HookRecord, name)
-            if record is not None:
-                cell = Cell(record, self._store, self._narrate_hook)
-                cell.change(hook_found_running)
-                self.hooks[name] = cell
-
-    def certificate(self, name: str) -> Cell[CertificateRecord] | None:
-        """Return a certificate's cell, made empty at first; None in quarantine."""
-        if f"certificate {name}" in self.quarantined:
+    def of(self, name: str, empty: Callable[[], R]) -> Cell[R] | None:
+        """Return a subject's cell, made empty at first; None in quarantine."""
+        if f"{self._word} {name}" in self._ground.quarantined:
             return None
-        if name not in self.certificates:
-            record = CertificateRecord(name=name)
-            cell = Cell(record, self._store, self._narrate_certificate)
-            self.certificates[name] = cell
-        return self.certificates[name]
+        if name not in self:
+            self[name] = self._cell(empty())
+        return self[name]
 
-    def account(self, name: str, directory: str) -> Cell[AccountRecord] | None:
-        """Return an account's cell, made empty at first; None in quarantine."""
-        if f"account {name}" in self.quarantined:
-            return None
-        if name not in self.accounts:
-            record = AccountRecord(name=name, directory=directory)
-            self.accounts[name] = Cell(record, self._store, self._narrate_account)
-        return self.accounts[name]
+    def _cell(self, record: R) -> Cell[R]:
+        return Cell(record, self._ground.store, self._tell)
 
-    def trust(self, name: str) -> Cell[TrustRecord] | None:
-        """Return a list's cell, made empty at first; None in quarantine."""
-        if f"trust {name}" in self.quarantined:
-            return None
-        if name not in self.trusts:
-            record = TrustRecord(name=name)
-            self.trusts[name] = Cell(record, self._store, self._narrate_trust)
-        return self.trusts[name]
+    def _tell(self, before: R, after: R) -> None:
+        for event in self._narrate(before, after):
+            self._ground.emit(event)
 
-    def hook(self, name: str) -> Cell[HookRecord] | None:
-        """Return a hook's cell, made empty at first; None in quarantine."""
-        if f"hook {name}" in self.quarantined:
-            return None
-        if name not in self.hooks:
-            record = HookRecord(name=name)
-            self.hooks[name] = Cell(record, self._store, self._narrate_hook)
-        return self.hooks[name]
-
-    def roots(self, name: str) -> str:
-        """Return what a list trusts, PEM; empty where it has no version."""
-        cell = self.trusts.get(name)
-        return "" if cell is None else cell.record.bundle
-
-    def token(self, name: str) -> Cell[TokenRecord]:
-        """Return a token's cell, made empty at first."""
-        if name not in self.tokens:
-            self.tokens[name] = Cell(TokenRecord(name=name), self._store, _silent)
-        return self.tokens[name]
-
-    def authority(self, name: str, directory: str) -> Cell[CaRecord] | None:
-        """Return a CA's cell, made empty at first; None in quarantine."""
-        if f"ca {name}" in self.quarantined:
-            return None
-        if name not in self.authorities:
-            record = CaRecord(name=name, directory=directory)
-            cell = Cell(record, self._store, self._narrate_authority)
-            self.authorities[name] = cell
-        return self.authorities[name]
-
-    def _read(self, kind: type[R], name: str) -> R | None:
+    def _read(self, name: str) -> R | None:
         try:
-            return self._store.get(kind, name)
+            return self._ground.store.get(self._kind, name)
         except AgentError as error:
-            subject = f"{_WORDS[kind]} {name}"
-            self.quarantined[subject] = str(error)
-            self._emit_event(
+            subject = f"{self._word} {name}"
+            self._ground.quarantined[subject] = str(error)
+            self._ground.emit(
                 Event(
                     subject=name,
                     kind="record.quarantined",
@@ -213,41 +158,88 @@ class Cells:
             )
             return None
 
-    def _narrate_certificate(
-        self, before: CertificateRecord, after: CertificateRecord
-    ) -> None:
-        for event in narrate(before, after):
-            self._emit_event(event)
 
-    def _narrate_trust(self, before: TrustRecord, after: TrustRecord) -> None:
-        for event in narrate_trust(before, after):
-            self._emit_event(event)
+class Cells:
+    """All subjects of this installation."""
 
-    def _narrate_hook(self, before: HookRecord, after: HookRecord) -> None:
-        for event in narrate_hook(before, after):
-            self._emit_event(event)
+    def __init__(self, store: Store, emit: Emit) -> None:
+        """Use a store; `load` reads it."""
+        ground = Ground(store, emit)
+        self.quarantined = ground.quarantined
+        self.certificates = Shelf(
+            CertificateRecord,
+            "certificate",
+            ground,
+            narrate=narrate,
+            start=found_running,
+        )
+        self.accounts = Shelf(
+            AccountRecord,
+            "account",
+            ground,
+            narrate=narrate_account,
+            start=found_running,
+        )
+        self.trusts = Shelf(
+            TrustRecord, "trust", ground, narrate=narrate_trust, start=found_running
+        )
+        self.hooks = Shelf(
+            HookRecord, "hook", ground, narrate=narrate_hook, start=found_running
+        )
+        # What a PIN does is told by its token's status, hence no events.
+        self.tokens = Shelf(TokenRecord, "token", ground)
+        self.authorities = Shelf(CaRecord, "ca", ground, narrate=narrate_authority)
 
-    def _narrate_account(self, before: AccountRecord, after: AccountRecord) -> None:
-        for event in narrate_account(before, after):
-            self._emit_event(event)
+    def load(self) -> None:
+        """Read every record; what was running when the process ended has crashed.
 
-    def _narrate_authority(self, before: CaRecord, after: CaRecord) -> None:
-        for event in narrate_authority(before, after):
-            self._emit_event(event)
+        Raises:
+            StoreError: A crash could not be noted.
+        """
+        self.certificates.load()
+        self.accounts.load()
+        self.trusts.load()
+        self.hooks.load()
+        self.tokens.load()
+        self.authorities.load()
 
+    def certificate(self, name: str) -> Cell[CertificateRecord] | None:
+        """Return a certificate's cell, made empty at first; None in quarantine."""
+        return self.certificates.of(name, lambda: CertificateRecord(name=name))
 
-_WORDS: Final[dict[type[Record], str]] = {
-    CertificateRecord: "certificate",
-    AccountRecord: "account",
-    TokenRecord: "token",
-    CaRecord: "ca",
-    TrustRecord: "trust",
-    HookRecord: "hook",
-}
+    def account(self, name: str, directory: str) -> Cell[AccountRecord] | None:
+        """Return an account's cell, made empty at first; None in quarantine."""
+        return self.accounts.of(
+            name, lambda: AccountRecord(name=name, directory=directory)
+        )
 
+    def trust(self, name: str) -> Cell[TrustRecord] | None:
+        """Return a list's cell, made empty at first; None in quarantine."""
+        return self.trusts.of(name, lambda: TrustRecord(name=name))
 
-def _silent(before: TokenRecord, after: TokenRecord) -> None:
-    """Tell nobody: what a PIN does is told by its token's status."""
+    def hook(self, name: str) -> Cell[HookRecord] | None:
+        """Return a hook's cell, made empty at first; None in quarantine."""
+        return self.hooks.of(name, lambda: HookRecord(name=name))
+
+    def authority(self, name: str, directory: str) -> Cell[CaRecord] | None:
+        """Return a CA's cell, made empty at first; None in quarantine."""
+        return self.authorities.of(
+            name, lambda: CaRecord(name=name, directory=directory)
+        )
+
+    def roots(self, name: str) -> str:
+        """Return what a list trusts, PEM; empty where it has no version."""
+        cell = self.trusts.get(name)
+        return "" if cell is None else cell.record.bundle
+
+    def token(self, name: str) -> Cell[TokenRecord] | None:
+        """Return a token's cell, made empty at first; None in quarantine."""
+        return self.tokens.of(name, lambda: TokenRecord(name=name))
+
+    def pin(self, name: str) -> PinRecord:
+        """Return what is remembered of a token's PIN."""
+        cell = self.tokens.get(name)
+        return PinRecord() if cell is None else cell.record.pin
 
 
 class PinLedger:
@@ -259,7 +251,7 @@ class PinLedger:
 
     def load(self, token: str) -> PinRecord:
         """Return what is known of a token's PIN."""
-        return self._cells.token(token).record.pin
+        return self._cells.pin(token)
 
     async def save(self, token: str, record: PinRecord) -> None:
         """Make it durable; C_Login waits for this.
@@ -269,10 +261,11 @@ class PinLedger:
                 refused would be tried again.
             StoreError: It is not durable: C_Login must not be called.
         """
-        reason = self._cells.quarantined.get(f"token {token}")
-        if reason is not None:
+        cell = self._cells.token(token)
+        if cell is None:
+            reason = self._cells.quarantined[f"token {token}"]
             raise RecordError(
                 f"the pin of token {token} is not tried: {reason}",
                 hint="restore the record, or remove it to try the pin again",
             )
-        self._cells.token(token).change(lambda _: TokenRecord(name=token, pin=record))
+        cell.change(lambda _: TokenRecord(name=token, pin=record))

@@ -13,7 +13,7 @@ from agent.control.verbs import Peer, Request
 from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
 from agent.jobs.account_changes import begin_deactivation
-from agent.jobs.lifecycle import edited_account_jobs
+from agent.jobs.lifecycle import edited_jobs
 from agent.jobs.refusal import KIND as REFUSED
 from agent.jobs.refusal import accepted
 from agent.jobs.trust import accept, hurried
@@ -166,7 +166,7 @@ class Commands:
             return
 
         def edit(record: AccountRecord) -> AccountRecord:
-            return edited_account_jobs(replace(record, blocked=None), _hurried)
+            return edited_jobs(replace(record, blocked=None), _hurried)
 
         self._cells.accounts[account.name].change(edit)
 
@@ -200,7 +200,7 @@ class Commands:
         def edit(record: AccountRecord) -> AccountRecord:
             _check_usable(record)
             record = replace(record, roll_asked=asked)
-            return record if cancel else edited_account_jobs(record, _hurried)
+            return record if cancel else edited_jobs(record, _hurried)
 
         return edit
 
@@ -208,7 +208,7 @@ class Commands:
         _check_usable(record)
         if record.deactivate is not None:
             # One is under way: it is not repeated, only tried at once.
-            return edited_account_jobs(record, _hurried)
+            return edited_jobs(record, _hurried)
         return begin_deactivation(record, self._manager.moment())
 
     def _acknowledge(self, record: CertificateRecord) -> CertificateRecord:

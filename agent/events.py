@@ -7,19 +7,14 @@ difference. Lower-case clauses, constant text, data in fields, no secret.
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from agent.records.authority import CaRecord
-from agent.records.certificate import (
-    AnyJob,
-    CertificateRecord,
-    EndpointRecord,
-    Issuance,
-    jobs,
-)
+from agent.records.certificate import CertificateRecord, EndpointRecord, Issuance
+from agent.records.job import Job
 from agent.records.keys import KeyState
-from agent.records.others import AccountRecord, AnyAccountJob, account_jobs
-from agent.records.slots import Slot
+from agent.records.others import AccountRecord
+from agent.records.slots import Slot, jobs
 from agent.records.trust import TrustRecord
 from agent.sba.findings import errors
 
@@ -121,8 +116,8 @@ def narrate_account(before: AccountRecord, after: AccountRecord) -> Iterator[Eve
         text = "the ca has the contacts of the configuration"
         yield Event(subject=name, kind="account.updated", text=text)
     yield from _account_keys(before, after)
-    old = account_jobs(before)
-    for slot, job in account_jobs(after).items():
+    old = jobs(before)
+    for slot, job in jobs(after).items():
         yield from _job(name, slot, old.get(slot), job)
     if after.blocked is not None and before.blocked is None:
         yield Event(
@@ -316,8 +311,8 @@ def _jobs(before: CertificateRecord, after: CertificateRecord) -> Iterator[Event
 def _job(
     name: str,
     slot: Slot,
-    before: AnyJob | AnyAccountJob | None,
-    after: AnyJob | AnyAccountJob,
+    before: Job[Any] | None,
+    after: Job[Any],
 ) -> Iterator[Event]:
     about = f"{slot.kind} {slot.name}".strip()
     fields = {"job": after.id, "slot": about}

@@ -7,6 +7,7 @@ Pure: the same records, configuration and instant give the same view. `issued` a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -19,17 +20,11 @@ from agent.jobs.context import AccountContext, Context
 from agent.jobs.references import needed_keys
 from agent.jobs.step import Do
 from agent.records.authority import CaRecord
-from agent.records.certificate import (
-    AnyJob,
-    CertificateRecord,
-    EndpointRecord,
-    Refused,
-    jobs,
-)
-from agent.records.job import Alarm
+from agent.records.certificate import CertificateRecord, EndpointRecord, Refused
+from agent.records.job import Alarm, Job
 from agent.records.keys import KeyRecord
-from agent.records.others import AccountRecord, AnyAccountJob, account_jobs
-from agent.records.slots import Slot
+from agent.records.others import AccountRecord
+from agent.records.slots import Slot, jobs
 from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import due as due_of
 from agent.shapes import (
@@ -208,7 +203,7 @@ def _jobs(
     return tuple(found)
 
 
-def _job(slot: Slot, job: AnyJob | AnyAccountJob, step: object) -> JobView:
+def _job(slot: Slot, job: Job[Any], step: object) -> JobView:
     """Return a job; `step` is None where nobody wants it any more."""
     doing = step.effect.name if isinstance(step, Do) else ""
     return JobView(
@@ -269,7 +264,7 @@ def account_view(
     record: AccountRecord, ca: str, context: AccountContext, now: datetime
 ) -> AccountView:
     """Return one account; its failure is that of the first job that failed."""
-    found, key = account_jobs(record), record.key
+    found, key = jobs(record), record.key
     failures = [job.failure for job in found.values() if job.failure is not None]
     return AccountView(
         name=record.name,

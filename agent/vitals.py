@@ -282,7 +282,7 @@ class Vitals:
                 up=status.up,
                 reason=status.reason,
                 serial=status.serial,
-                pin=self._cells.token(name).record.pin.status,
+                pin=self._cells.pin(name).status,
             )
             for name, status in sorted(self._tokens().items())
         )

@@ -10,9 +10,9 @@ from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.certificate import CertificateRecord
 from agent.records.keys import FILE_STORE
-from agent.records.others import AccountRecord, account_jobs
+from agent.records.others import AccountRecord
 from agent.records.phases import Answering
-from agent.records.slots import Slot
+from agent.records.slots import Slot, jobs
 from agent.renewal.backoff import HOURLY
 
 Effect = register.Effect | roll.Effect | account_changes.Effect | retire.DestroyKey
@@ -23,7 +23,7 @@ def next_step(
     record: AccountRecord, slot: Slot, context: AccountContext, now: datetime
 ) -> Do[Effect] | Wait:
     """Return what the job in a slot does next."""
-    job = account_jobs(record).get(slot)
+    job = jobs(record).get(slot)
     if job is None:
         return Wait(until=None, reason="there is no such job")
     if job.crashes >= QUARANTINE_AFTER:

@@ -8,11 +8,7 @@ from msgspec.structs import replace
 from agent.jobs.envelope import backed_off
 from agent.jobs.roll import condemned, given_up, is_asked
 from agent.jobs.step import Do, Failed, Moment, Wait
-from agent.records.others import (
-    AccountRecord,
-    DeactivateJob,
-    UpdateJob,
-)
+from agent.records.others import AccountRecord, DeactivateJob, UpdateJob
 from agent.records.phases import DeactivateWanted, UpdateWanted
 
 DEACTIVATED = "deactivated"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -9,15 +10,11 @@ from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.status import stops
 from agent.records.authority import CaRecord
-from agent.records.certificate import AnyJob, CertificateRecord, Issuance, jobs
-from agent.records.job import Alarm, Disposition, Severity
+from agent.records.certificate import CertificateRecord, Issuance
+from agent.records.job import Alarm, Disposition, Job, Severity
 from agent.records.keys import PinStatus
-from agent.records.others import (
-    AccountRecord,
-    AnyAccountJob,
-    TokenRecord,
-    account_jobs,
-)
+from agent.records.others import AccountRecord, TokenRecord
+from agent.records.slots import jobs
 from agent.renewal.breaker import OPEN_AFTER, current_limits
 from agent.renewal.plan import due
 from agent.renewal.revocation import patience
@@ -96,7 +93,7 @@ def _of_trust(
 def account_alarms(record: AccountRecord) -> dict[str, Alarm]:
     """Return the alarms of an account, each since its job's last failure or begin."""
     found: dict[str, Alarm] = {}
-    for slot, job in account_jobs(record).items():
+    for slot, job in jobs(record).items():
         slug = f"{slot.kind}-{slot.name}" if slot.name else slot.kind
         since = job.created if job.failure is None else job.failure.at
         found |= _of_job(slug, job, since)
@@ -155,9 +152,7 @@ def token_alarms(record: TokenRecord, now: datetime) -> dict[str, Alarm]:
             return {}
 
 
-def _of_job(
-    slug: str, job: AnyJob | AnyAccountJob, now: datetime
-) -> Iterator[tuple[str, Alarm]]:
+def _of_job(slug: str, job: Job[Any], now: datetime) -> Iterator[tuple[str, Alarm]]:
     if job.crashes >= QUARANTINE_AFTER:
         cause = "quarantined, because the process crashed in this job"
         yield f"{slug}-quarantined", _alarm(Severity.CRITICAL, cause, now)

@@ -29,8 +29,8 @@ from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.issue import effects as issue
 from agent.jobs.step import Do, Moment, Wait
-from agent.records.certificate import CertificateRecord, jobs
-from agent.records.slots import Slot
+from agent.records.certificate import CertificateRecord
+from agent.records.slots import Slot, jobs
 
 Effect = (
     issue.Effect

@@ -18,12 +18,7 @@ from agent.jobs.issue.fold import fold as fold_job
 from agent.jobs.refusal import published, refused
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.pki.status import Sources
-from agent.records.certificate import (
-    CertificateRecord,
-    Issuance,
-    IssueJob,
-    Wanted,
-)
+from agent.records.certificate import CertificateRecord, Issuance, IssueJob, Wanted
 from agent.records.job import Disposition
 from agent.records.keys import KeyState
 from agent.records.revocation import IssuedRecord

@@ -7,7 +7,7 @@ is a leaf with its chain and key; a *publication* is an issuance as one director
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import ClassVar
 
 import msgspec
 from msgspec.structs import replace
@@ -28,7 +28,6 @@ from agent.records.revocation import (
     RevokeJob,
     StatusRecord,
 )
-from agent.records.slots import Slot, jobs_at, with_job_at
 from agent.records.trust import ListedRoots
 from agent.sba.findings import Finding
 
@@ -36,17 +35,6 @@ IssueJob = Job[IssuePhase]
 DeployJob = Job[Deployment]
 RetireJob = Job[RetirePhase]
 RenewalInfoJob = Job[AskDue]
-AnyJob = (
-    IssueJob
-    | DeployJob
-    | RetireJob
-    | RevokeJob
-    | ReplaceJob
-    | RenewalInfoJob
-    | RequestJob
-    | CheckJob
-    | AbandonJob
-)
 
 
 class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -259,6 +247,18 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         parked: By name of the CA: attempts at CAs that this issue job has left.
     """
 
+    JOBS: ClassVar[Mapping[str, str]] = {
+        "issue": "issue",
+        "deploy": "deploy",
+        "retire": "retire",
+        "revoke": "revoke",
+        "replace": "replacing",
+        "renewal-info": "renewal_info",
+        "csr": "requesting",
+        "status": "checking",
+        "abandon": "abandon",
+    }
+
     name: str
     keys: tuple[KeyRecord, ...] = ()
     key_count: int = 0
@@ -338,27 +338,3 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     def publication(self, number: int) -> Publication | None:
         """Return a publication by its number, None when it is forgotten."""
         return next((p for p in self.publications if p.number == number), None)
-
-
-MEMBERS: Final[Mapping[str, str]] = {
-    "issue": "issue",
-    "deploy": "deploy",
-    "retire": "retire",
-    "revoke": "revoke",
-    "replace": "replacing",
-    "renewal-info": "renewal_info",
-    "csr": "requesting",
-    "status": "checking",
-    "abandon": "abandon",
-}
-"""Where the jobs of each kind stand in the record: one, or a mapping of many."""
-
-
-def jobs(record: CertificateRecord) -> dict[Slot, AnyJob]:
-    """Return every job of a certificate by its place."""
-    return jobs_at(record, MEMBERS)
-
-
-def with_job(record: CertificateRecord, slot: Slot, job: AnyJob) -> CertificateRecord:
-    """Return the record with the job of a slot replaced by another of its kind."""
-    return with_job_at(record, MEMBERS, slot, job)

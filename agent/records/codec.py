@@ -11,12 +11,7 @@ from agent.records.authority import CaRecord
 from agent.records.bootstrap import BootstrapRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.hook import HookRecord
-from agent.records.others import (
-    AccountRecord,
-    AuditRecord,
-    InstanceRecord,
-    TokenRecord,
-)
+from agent.records.others import AccountRecord, AuditRecord, InstanceRecord, TokenRecord
 from agent.records.trust import TrustRecord
 
 Record = (
@@ -42,6 +37,8 @@ R = TypeVar(
     BootstrapRecord,
     HookRecord,
 )
+J = TypeVar("J", CertificateRecord, AccountRecord, TrustRecord, HookRecord)
+"""A record that has jobs."""
 Raw = dict[str, object]
 
 KINDS: Final[Mapping[type[Record], str]] = {

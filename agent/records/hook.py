@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import ClassVar
 
 import msgspec
 
@@ -118,6 +119,8 @@ class HookRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         lost_at: When the first of those was lost.
         job: The job that delivers the first event of the queue.
     """
+
+    JOBS: ClassVar[Mapping[str, str]] = {"hook": "job"}
 
     name: str
     stream: str = ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import ClassVar
 
 import msgspec
 
@@ -15,13 +15,11 @@ from agent.records.phases import (
     RollPhase,
     UpdateWanted,
 )
-from agent.records.slots import Slot, jobs_at, with_job_at
 
 RegisterJob = Job[RegisterPhase]
 RollJob = Job[RollPhase]
 UpdateJob = Job[UpdateWanted]
 DeactivateJob = Job[DeactivateWanted]
-AnyAccountJob = RegisterJob | RollJob | UpdateJob | DeactivateJob | RetireJob
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,6 +48,14 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         lost: Orders that answered `accountDoesNotExist` since the last success.
     """
 
+    JOBS: ClassVar[Mapping[str, str]] = {
+        "register": "register",
+        "roll": "roll",
+        "update": "update",
+        "deactivate": "deactivate",
+        "retire": "retire",
+    }
+
     name: str
     directory: str
     key: KeyRecord | None = None
@@ -73,28 +79,6 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     def spare(self, identity: str) -> KeyRecord:
         """Return a key beside the one in force by its id."""
         return next(key for key in self.keys if key.id == identity)
-
-
-ACCOUNT_MEMBERS: Final[Mapping[str, str]] = {
-    "register": "register",
-    "roll": "roll",
-    "update": "update",
-    "deactivate": "deactivate",
-    "retire": "retire",
-}
-"""Where the jobs of each kind stand in the record: one, or a mapping of many."""
-
-
-def account_jobs(record: AccountRecord) -> dict[Slot, AnyAccountJob]:
-    """Return every job of an account by its place."""
-    return jobs_at(record, ACCOUNT_MEMBERS)
-
-
-def with_account_job(
-    record: AccountRecord, slot: Slot, job: AnyAccountJob
-) -> AccountRecord:
-    """Return the record with the job of a slot replaced by another of its kind."""
-    return with_job_at(record, ACCOUNT_MEMBERS, slot, job)
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,21 +1,18 @@
 """Where jobs stand in their subject's record: by kind, and by what they are about."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
-R = TypeVar("R", bound=msgspec.Struct)
+from agent.records.job import Job
 
 
 class Slot(NamedTuple):
     """Where a job stands in its subject: its kind, and what it is about.
 
     Attributes:
-        kind: `issue`, `deploy`, `retire`, `revoke`, `replace`, `status`,
-            `renewal-info`, `csr`, `abandon`; for accounts `register`, `roll`, `update`,
-            `deactivate`, `retire`.
+        kind: A key of the record's `JOBS`.
         name: Endpoint of a deployment, id of a key to retire, fingerprint of a
             certificate to revoke, else empty.
     """
@@ -24,15 +21,23 @@ class Slot(NamedTuple):
     name: str = ""
 
 
-def jobs_at(record: msgspec.Struct, members: Mapping[str, str]) -> dict[Slot, Any]:
-    """Return every job of a record by its place.
+class HasJobs(Protocol):
+    """A record that has jobs.
 
-    Args:
-        record: Any record that has jobs.
-        members: By kind: the member that holds one job, or a mapping of many by name.
+    Attributes:
+        JOBS: By kind: the member that holds the one job, or a mapping of many by name.
     """
-    found: dict[Slot, Any] = {}
-    for kind, member in members.items():
+
+    JOBS: ClassVar[Mapping[str, str]]
+
+
+S = TypeVar("S", bound=HasJobs)
+
+
+def jobs(record: HasJobs) -> dict[Slot, Job[Any]]:
+    """Return every job of a record by its place."""
+    found: dict[Slot, Job[Any]] = {}
+    for kind, member in record.JOBS.items():
         held = getattr(record, member)
         if isinstance(held, Mapping):
             found |= {Slot(kind, name): job for name, job in held.items()}
@@ -41,10 +46,9 @@ def jobs_at(record: msgspec.Struct, members: Mapping[str, str]) -> dict[Slot, An
     return found
 
 
-def with_job_at(record: R, members: Mapping[str, str], slot: Slot, job: object) -> R:
-    """Return the record with the job of a slot replaced."""
-    member = members[slot.kind]
+def with_job(record: S, slot: Slot, job: Job[Any]) -> S:
+    """Return the record with the job of a slot replaced by another of its kind."""
+    member = record.JOBS[slot.kind]
     held = getattr(record, member)
-    if isinstance(held, Mapping):
-        return replace(record, **{member: {**held, slot.name: job}})
-    return replace(record, **{member: job})
+    changed = {**held, slot.name: job} if isinstance(held, Mapping) else job
+    return replace(record, **{member: changed})  # type: ignore[type-var]  # a struct

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -110,6 +110,8 @@ class TrustRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         job: The job that keeps the list.
         alarms: By slug.
     """
+
+    JOBS: ClassVar[Mapping[str, str]] = {"trust": "job"}
 
     name: str
     roots: tuple[RootRecord, ...] = ()

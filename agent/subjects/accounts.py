@@ -13,14 +13,15 @@ from agent.jobs import account, register
 from agent.jobs.accounts import next_account_change, reconcile_account
 from agent.jobs.authority import gated
 from agent.jobs.context import AccountContext
-from agent.jobs.lifecycle import begin_account, interrupt_account, is_suspect
+from agent.jobs.lifecycle import is_suspect
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.notes import CaNotes
 from agent.records.job import Failure
-from agent.records.others import AccountRecord, account_jobs
-from agent.records.slots import Slot
+from agent.records.others import AccountRecord
+from agent.records.slots import Slot, jobs
 from agent.renewal.breaker import Standing
 from agent.subjects.subject import Draw
+from agent.subjects.work import Bound
 
 
 class AccountPerformer(Protocol):
@@ -63,63 +64,55 @@ class AccountWork:
 
         `context` returns None once the account is no longer configured.
         """
-        self._cell = cell
-        self._slot = slot
+        self._bound = Bound(cell, slot)
         self._performer = performer
         self._current_context = context
         self._known_context: AccountContext | None = None
         self._moment = moment
         self._ca = ca
-        self._job = ""
 
     def next(self, now: datetime) -> Do[account.Effect] | Wait | None:
         """Return the next step; None where the job is over, or no longer wanted."""
-        record = self._cell.record
+        record = self._bound.record
         context = self._current_context()
-        if self._slot not in account_jobs(record) or context is None:
+        if not self._bound.is_there or context is None:
             return None
         self._known_context = context
-        step = account.next_step(record, self._slot, context, now)
+        step = account.next_step(record, self._bound.slot, context, now)
         if isinstance(step, Do) and isinstance(step.effect, register.Register):
             return gated(self._ca.standing(), now, urgent=False) or step
         return step
 
     def begin(self, effect: account.Effect) -> None:
         """Make the intent durable."""
-        self._job = account_jobs(self._cell.record)[self._slot].id
-        self._cell.change(lambda record: begin_account(record, self._slot, effect.name))
+        self._bound.begin(effect.name)
 
     async def perform(self, effect: account.Effect) -> account.Outcome:
         """Perform an effect and return its outcome."""
-        return await self._performer.for_account(self._cell.record, effect)
+        return await self._performer.for_account(self._bound.record, effect)
 
     def fold(self, effect: account.Effect, outcome: account.Outcome) -> None:
         """Write down durably what came of it, unless the job was replaced meanwhile."""
         context, moment = self._context(), self._moment()
-
-        def edit(record: AccountRecord) -> AccountRecord:
-            job = account_jobs(record).get(self._slot)
-            if job is None or job.id != self._job:
-                return record
-            return account.fold(record, self._slot, effect, outcome, context, moment)
-
-        self._cell.change(edit)
+        slot = self._bound.slot
+        self._bound.fold(
+            lambda record: account.fold(record, slot, effect, outcome, context, moment)
+        )
         notes = self._ca.notes()
         if notes is not None and isinstance(effect, register.Register):
             failure = outcome.failure if isinstance(outcome, Failed) else None
-            notes.ended(self._cell.record.name, failure, moment, order=False)
+            notes.ended(self._bound.record.name, failure, moment, order=False)
 
     def _context(self) -> AccountContext:
         """Return the context; the last one where a reload has removed the table."""
         context = self._current_context() or self._known_context
         if context is None:
-            raise LookupError(self._cell.record.name)
+            raise LookupError(self._bound.record.name)
         return context
 
     def interrupt(self) -> None:
         """Note durably that a shutdown, not a crash, cut the effect short."""
-        if self._slot in account_jobs(self._cell.record):
-            self._cell.change(lambda record: interrupt_account(record, self._slot))
+        self._bound.interrupt()
 
 
 class Accounts:
@@ -162,7 +155,7 @@ class Accounts:
         """Yield every job: orders wait for them."""
         for name, cell in self._cells.accounts.items():
             if name in self._config.account:
-                for slot in account_jobs(cell.record):
+                for slot in jobs(cell.record):
                     place = Place("account", name, slot)
                     yield Urgency(calm=False, end=EARLIEST, place=place)
 
@@ -194,7 +187,7 @@ class Accounts:
     def failures(self) -> Iterator[Failure]:
         """Yield the last failure of every job that has one."""
         for cell in self._cells.accounts.values():
-            for job in account_jobs(cell.record).values():
+            for job in jobs(cell.record).values():
                 if job.failure is not None:
                     yield job.failure
 

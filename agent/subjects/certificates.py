@@ -15,16 +15,17 @@ from agent.jobs import certificate
 from agent.jobs.authority import choose, is_emergency
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
-from agent.jobs.lifecycle import begin, interrupt, is_suspect
+from agent.jobs.lifecycle import is_suspect
 from agent.jobs.reconcile import next_change, reason_to_issue, reconcile
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.notes import CaNotes
-from agent.records.certificate import CertificateRecord, jobs
+from agent.records.certificate import CertificateRecord
 from agent.records.job import Failure
 from agent.records.others import AccountRecord
-from agent.records.slots import Slot
+from agent.records.slots import Slot, jobs
 from agent.subjects.accounts import Accounts
 from agent.subjects.subject import Draw
+from agent.subjects.work import Bound
 
 ASK_THE_CA: Final = frozenset({"issue", "revoke", "renewal-info", "abandon"})
 """The kinds of jobs that ask the CA for something: what bounds it counts them."""
@@ -83,52 +84,45 @@ class CertificateWork:
 
         `context` returns None once the certificate is no longer configured.
         """
-        self._cell = cell
-        self._slot = slot
+        self._bound = Bound(cell, slot)
         self._performer = performer
         self._current_context = context
         self._known_context: Context | None = None
         self._moment = moment
         self._books = books
         self._notes: CaNotes | None = None
-        self._job = ""
 
     def next(self, now: datetime) -> Do[certificate.Effect] | Wait | None:
         """Return the next step; None where the job is over, or no longer wanted."""
-        record = self._cell.record
+        record = self._bound.record
         context = self._current_context()
-        if self._slot not in jobs(record) or context is None:
+        if not self._bound.is_there or context is None:
             return None
         self._known_context = context
-        return certificate.next_step(record, self._slot, context, now)
+        return certificate.next_step(record, self._bound.slot, context, now)
 
     def begin(self, effect: certificate.Effect) -> None:
         """Make the intent durable."""
-        self._job = jobs(self._cell.record)[self._slot].id
         self._notes = self._books.notes(self._context().ca) if _at_ca(effect) else None
         if self._notes is not None and isinstance(effect, issue.CreateOrder):
             self._notes.ordering(self._moment().now)
-        self._cell.change(lambda record: begin(record, self._slot, effect.name))
+        self._bound.begin(effect.name)
 
     async def perform(self, effect: certificate.Effect) -> certificate.Outcome:
         """Perform an effect and return its outcome."""
         return await self._performer.for_certificate(
-            self._cell.record, self._slot, effect, self._context()
+            self._bound.record, self._bound.slot, effect, self._context()
         )
 
     def fold(self, effect: certificate.Effect, outcome: certificate.Outcome) -> None:
         """Write down durably what came of it, unless the job was replaced meanwhile."""
         context, moment = self._context(), self._moment()
-
-        def edit(record: CertificateRecord) -> CertificateRecord:
-            job = jobs(record).get(self._slot)
-            if job is None or job.id != self._job:
-                return record
-            return certificate.fold(
-                record, self._slot, effect, outcome, context, moment
+        slot = self._bound.slot
+        self._bound.fold(
+            lambda record: certificate.fold(
+                record, slot, effect, outcome, context, moment
             )
-
-        self._cell.change(edit)
+        )
         self._note_account(effect, outcome)
         if self._notes is not None:
             failure = outcome.failure if isinstance(outcome, Failed) else None
@@ -140,7 +134,7 @@ class CertificateWork:
         self, effect: certificate.Effect, outcome: certificate.Outcome
     ) -> None:
         """Tell the account what its orders showed of it."""
-        if self._books.account is None or self._slot.kind != "issue":
+        if self._books.account is None or self._bound.slot.kind != "issue":
             return
         match outcome:
             case Failed(failure) if failure.kind == "acme:accountDoesNotExist":
@@ -162,13 +156,12 @@ class CertificateWork:
         """Return the context; the last one where a reload has removed the table."""
         context = self._current_context() or self._known_context
         if context is None:
-            raise LookupError(self._cell.record.name)
+            raise LookupError(self._bound.record.name)
         return context
 
     def interrupt(self) -> None:
         """Note durably that a shutdown, not a crash, cut the effect short."""
-        if self._slot in jobs(self._cell.record):
-            self._cell.change(lambda record: interrupt(record, self._slot))
+        self._bound.interrupt()
 
 
 class Certificates:

@@ -5,24 +5,24 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from msgspec.structs import replace
-
 from agent.admission import Place, Urgency
-from agent.cells import Cell, Cells
+from agent.cells import Cells
 from agent.config.hook import Hook
 from agent.config.model import Config
 from agent.jobs import hooks
-from agent.jobs.envelope import begun, interrupted
 from agent.jobs.news import NfOf, Seen
-from agent.jobs.step import Do, Moment, Wait
-from agent.records.hook import HookJob, HookRecord, StandingAlarm
+from agent.records.hook import HookRecord, StandingAlarm
 from agent.records.job import Failure
 from agent.records.slots import Slot
+from agent.runner import Work
 from agent.shapes import AlarmView
 from agent.subjects.subject import Draw
+from agent.subjects.work import Kind, TableWork
 
 KIND: Final = "hook"
-SLOT: Final = Slot(KIND)
+JOB: Final[Kind[HookRecord, Hook, hooks.Deliver, hooks.Outcome]] = Kind(
+    slot=Slot(KIND), next_step=hooks.next_step, fold=hooks.fold
+)
 LAST: Final = datetime.max.replace(tzinfo=UTC)
 """The urgency of what no certificate waits for."""
 
@@ -35,73 +35,6 @@ class HookPerformer(Protocol):
     ) -> hooks.Outcome:
         """Perform an effect of a hook's job; raises `AgentError`."""
         ...
-
-
-class HookWork:
-    """The job of a hook; satisfies `agent.runner.Work`."""
-
-    def __init__(
-        self,
-        cell: Cell[HookRecord],
-        performer: HookPerformer,
-        *,
-        table: Callable[[], Hook | None],
-        moment: Callable[[], Moment],
-    ) -> None:
-        """Bind a cell; `table` returns None once the hook is no longer configured."""
-        self._cell = cell
-        self._performer = performer
-        self._table = table
-        self._moment = moment
-        self._began: tuple[str, Hook] | None = None
-
-    def next(self, now: datetime) -> Do[hooks.Deliver] | Wait | None:
-        """Return the next step; None where the hook is no longer wanted."""
-        if self._cell.record.job is None or self._table() is None:
-            return None
-        return hooks.next_step(self._cell.record, now)
-
-    def begin(self, effect: hooks.Deliver) -> None:
-        """Make the intent durable; the table of this moment holds for the effect."""
-        job, table = self._cell.record.job, self._table()
-        if job is None or table is None:
-            raise LookupError(self._cell.record.name)
-        self._began = job.id, table
-        self._edit(lambda job: begun(job, effect.name))
-
-    async def perform(self, effect: hooks.Deliver) -> hooks.Outcome:
-        """Run the program."""
-        _, table = self._begun()
-        return await self._performer.for_hook(self._cell.record, effect, table)
-
-    def fold(self, effect: hooks.Deliver, outcome: hooks.Outcome) -> None:
-        """Write down durably what came of it, unless the job was replaced meanwhile."""
-        identity, table = self._begun()
-        moment = self._moment()
-
-        def edit(record: HookRecord) -> HookRecord:
-            if record.job is None or record.job.id != identity:
-                return record
-            return hooks.fold(record, effect, outcome, table, moment)
-
-        self._cell.change(edit)
-
-    def interrupt(self) -> None:
-        """Note durably that a shutdown, not a crash, cut the run short."""
-        self._edit(interrupted)
-
-    def _begun(self) -> tuple[str, Hook]:
-        if self._began is None:
-            raise LookupError(self._cell.record.name)
-        return self._began
-
-    def _edit(self, edit: Callable[[HookJob], HookJob]) -> None:
-        def change(record: HookRecord) -> HookRecord:
-            if record.job is None:
-                return record
-            return replace(record, job=edit(record.job))
-
-        self._cell.change(change)
 
 
 class Hooks:
@@ -145,13 +78,14 @@ class Hooks:
         """Yield every job; whatever else is due comes first."""
         for name, cell in self._cells.hooks.items():
             if name in self._config.hook and cell.record.job is not None:
-                yield Urgency(calm=True, end=LAST, place=Place(KIND, name, SLOT))
+                yield Urgency(calm=True, end=LAST, place=Place(KIND, name, JOB.slot))
 
-    def work(self, place: Place, moment: Draw) -> HookWork:
+    def work(self, place: Place, moment: Draw) -> Work[hooks.Deliver, hooks.Outcome]:
         """Return the job of a hook, for the runner."""
-        return HookWork(
+        return TableWork(
             self._cells.hooks[place.name],
-            self._performer,
+            JOB,
+            self._performer.for_hook,
             table=lambda: self._config.hook.get(place.name),
             moment=moment,
         )

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.acme.jws import thumbprint
 from agent.records.keys import KeyRecord
-from agent.records.others import account_jobs
+from agent.records.slots import jobs
 from tests.ca import Config, Fault, Problem, actions
 from tests.ca.faults import Action
 from tests.integration.world import IMPATIENT, PATIENT, World, world
@@ -282,7 +282,7 @@ def has_rolled(place: World, first: KeyRecord | None) -> bool:
     account = place.daemon.account
     [known] = place.ca.accounts
     assert account.key is not None
-    changed = account.key != first and not account_jobs(account) and not account.keys
+    changed = account.key != first and not jobs(account) and not account.keys
     return changed and known.jwk.thumbprint == thumbprint(account.key.public)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.control.verbs import ControlError
-from agent.records.others import account_jobs
+from agent.records.slots import jobs
 from tests.integration.offices import Office, has_key_other_than, is_quiet, office
 from tests.integration.scene import Daemon
 from tests.parts.token import tool_missing
@@ -49,7 +49,7 @@ def kill_and_resume(place: Office, option: str, number: int) -> bool:
     with place.place.daemon(option, str(number)) as first:
         killed = not first.answers() or not roll(first, before)
     asked = place.record.roll_asked is not None
-    begun = place.key.id != before or asked or bool(account_jobs(place.record))
+    begun = place.key.id != before or asked or bool(jobs(place.record))
     with place.place.daemon() as second:
         if begun:
             second.settle(lambda status: has_key_other_than(status, before))

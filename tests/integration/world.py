@@ -24,8 +24,9 @@ from agent.jobs.certificate import next_step
 from agent.jobs.step import Wait
 from agent.loading import Loaded
 from agent.manager import Draws
-from agent.records.certificate import CertificateRecord, jobs
-from agent.records.others import AccountRecord, account_jobs
+from agent.records.certificate import CertificateRecord
+from agent.records.others import AccountRecord
+from agent.records.slots import jobs
 from agent.solvers.http01 import Http01
 from tests.ca import Config, TestCA
 from tests.fakes.clock import FakeClock
@@ -137,7 +138,7 @@ class Watched(Daemon):
         steps = [next_step(self.web, slot, context, now) for slot in jobs(self.web)]
         waits = tuple(step for step in steps if isinstance(step, Wait))
         assert len(waits) == len(steps), "a job that could run does not"
-        instants = [job.not_before for job in account_jobs(self.account).values()]
+        instants = [job.not_before for job in jobs(self.account).values()]
         return Pause(waits, min((at for at in instants if at), default=None))
 
     def _make_tools(self, state: Path) -> Tools:

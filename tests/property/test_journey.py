@@ -21,11 +21,11 @@ from agent.jobs.lifecycle import begin, found_running, interrupt
 from agent.jobs.reconcile import next_change, reconcile
 from agent.jobs.references import needed_keys
 from agent.jobs.step import Do, Failed, Moment, Wait
-from agent.records.certificate import AnyJob, CertificateRecord, jobs
+from agent.records.certificate import CertificateRecord
 from agent.records.codec import decode, encode
-from agent.records.job import Failure
+from agent.records.job import Failure, Job
 from agent.records.phases import KeyMade
-from agent.records.slots import Slot
+from agent.records.slots import Slot, jobs
 from agent.renewal.disposition import TABLE, failure_of
 from tests.vectors.model import Fault, GoneError, ModelCa, ModelHost, refusals
 from tests.vectors.records import DAY, NOW, certificate_table, context
@@ -86,7 +86,7 @@ class Journey:
         self.now = min(instants)
 
     def _release(self) -> None:
-        def pardoned(job: AnyJob) -> Any:
+        def pardoned(job: Job[Any]) -> Any:
             return replace(job, crashes=0, crashed_in="")
 
         record = self.record

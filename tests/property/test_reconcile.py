@@ -12,10 +12,10 @@ from agent.jobs.reconcile import next_change, reconcile
 from agent.jobs.references import kept, needed_keys, needed_publications
 from agent.jobs.retire import DestroyKey, begin
 from agent.jobs.step import Do, Wait
-from agent.records.certificate import CertificateRecord, EndpointRecord, jobs
+from agent.records.certificate import CertificateRecord, EndpointRecord
 from agent.records.keys import KeyState
 from agent.records.phases import Stage
-from agent.records.slots import Slot
+from agent.records.slots import Slot, jobs
 from tests.vectors.records import (
     DAY,
     NOW,

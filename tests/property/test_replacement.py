@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from agent.jobs import replacing, revoke
 from agent.jobs.step import Performed
-from agent.records.certificate import CertificateRecord, jobs
+from agent.records.certificate import CertificateRecord
+from agent.records.slots import jobs
 from tests.property.test_journey import WEIGHTED, Journey, settled
 from tests.vectors.model import Fault
 

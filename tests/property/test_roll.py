@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent.jobs import account_changes
-from agent.records.others import AccountRecord, account_jobs
+from agent.records.others import AccountRecord
+from agent.records.slots import jobs
 from tests.vectors.accounts import Fault, Life
 from tests.vectors.records import NOW, account_context
 
@@ -24,7 +25,7 @@ REQUESTS = 4
 
 def is_settled(record: AccountRecord) -> bool:
     """Tell whether an account is registered and nothing is under way or asked."""
-    return bool(record.url) and not account_jobs(record) and record.roll_asked is None
+    return bool(record.url) and not jobs(record) and record.roll_asked is None
 
 
 def registered(faults: list[Fault]) -> Life:
@@ -86,7 +87,7 @@ def test_an_account_is_given_up_for_good(
     life.faults[:] = faults
     life.go_on(lambda record: record.roll is not None)
     life.store(account_changes.begin_deactivation(life.record, life.moment()))
-    life.go_on(lambda record: bool(record.closed) and not account_jobs(record))
+    life.go_on(lambda record: bool(record.closed) and not jobs(record))
     assert life.ca.closed
     assert life.token == set()
     assert (life.record.key, life.record.keys) == (None, ())

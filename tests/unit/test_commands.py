@@ -23,11 +23,7 @@ from agent.keys.store import Keys
 from agent.loading import Loaded
 from agent.manager import Draws, Manager
 from agent.pki.chain import ChainError
-from agent.records.certificate import (
-    CertificateRecord,
-    EndpointRecord,
-    IssueJob,
-)
+from agent.records.certificate import CertificateRecord, EndpointRecord, IssueJob
 from agent.records.job import Disposition, Failure
 from agent.records.keys import KeyRecord
 from agent.records.phases import KeyMade

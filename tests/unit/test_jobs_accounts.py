@@ -13,8 +13,9 @@ from agent.jobs.accounts import next_account_change, reconcile_account
 from agent.jobs.context import AccountContext
 from agent.jobs.step import Failed
 from agent.records.keys import KeyState
-from agent.records.others import AccountRecord, RollJob, account_jobs
+from agent.records.others import AccountRecord, RollJob
 from agent.records.phases import NewKeyMade, Probing, RollGate, RollPhase
+from agent.records.slots import jobs
 from tests.vectors.records import (
     ACCOUNT,
     DAY,
@@ -42,7 +43,7 @@ def seen(record: AccountRecord, context: AccountContext = CONTEXT) -> AccountRec
 
 def slots(record: AccountRecord) -> list[str]:
     """Return the kinds of the account's jobs."""
-    return [slot.kind for slot in account_jobs(record)]
+    return [slot.kind for slot in jobs(record)]
 
 
 def with_key(**settings: Any) -> AccountContext:

@@ -14,13 +14,13 @@ from agent.jobs.lifecycle import begin, found_running, interrupt, is_suspect
 from agent.jobs.reconcile import reconcile
 from agent.jobs.references import kept
 from agent.jobs.step import Do, Failed, Performed, Wait
-from agent.records.certificate import CertificateRecord, EndpointRecord, Wanted, jobs
+from agent.records.certificate import CertificateRecord, EndpointRecord, Wanted
 from agent.records.deployment import Sight, Sighting
 from agent.records.job import Disposition
 from agent.records.keys import KeyState
 from agent.records.others import RegisterJob
 from agent.records.phases import AccountKeyMade, Downloading, KeyChosen, Stage
-from agent.records.slots import Slot
+from agent.records.slots import Slot, jobs
 from agent.renewal.backoff import AWAITED
 from tests.vectors.records import (
     ACCOUNT,

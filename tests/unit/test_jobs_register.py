@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from agent.jobs import register
 from agent.jobs.envelope import QUARANTINE_AFTER, begun, interrupted
-from agent.jobs.lifecycle import account_found_running, is_suspect
+from agent.jobs.lifecycle import found_running, is_suspect
 from agent.jobs.register import begin, fold, next_step
 from agent.jobs.step import Do, Failed, Wait
 from agent.records.keys import KeyState
@@ -98,7 +98,7 @@ def test_three_crashes_are_quarantine() -> None:
         assert isinstance(next_step(record, NOW), Do)
         assert record.register is not None
         record = replace(record, register=begun(record.register, "register"))
-        record = account_found_running(record)
+        record = found_running(record)
         assert is_suspect(record, SLOT)
     reason = "quarantined: the process crashed in this job"
     assert next_step(record, NOW) == Wait(until=None, reason=reason)
@@ -109,7 +109,7 @@ def test_a_shutdown_is_no_crash() -> None:
     record = begin(NEW, CHOSEN, moment())
     assert record.register is not None
     stopped = replace(record, register=interrupted(begun(record.register, "register")))
-    assert account_found_running(stopped) == stopped
-    assert account_found_running(NEW) == NEW
+    assert found_running(stopped) == stopped
+    assert found_running(NEW) == NEW
     assert not is_suspect(stopped, SLOT)
     assert not is_suspect(NEW, SLOT)

@@ -17,16 +17,16 @@ from agent.jobs.account import fold, next_step
 from agent.jobs.accounts import next_account_change, reconcile_account
 from agent.jobs.context import AccountContext
 from agent.jobs.lifecycle import (
-    account_found_running,
-    begin_account,
-    edited_account_jobs,
-    interrupt_account,
+    begin,
+    edited_jobs,
+    found_running,
+    interrupt,
 )
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.codec import decode, encode
 from agent.records.job import Failure, Job
-from agent.records.others import AccountRecord, account_jobs
-from agent.records.slots import Slot
+from agent.records.others import AccountRecord
+from agent.records.slots import Slot, jobs
 from agent.renewal.disposition import TABLE, failure_of
 from tests.vectors.model import GoneError, problem
 from tests.vectors.records import DIRECTORY, NOW
@@ -159,7 +159,7 @@ class Life:
         return Moment(now=self.now, draw=self._count % 10 / 10, token=token)
 
     def _due(self) -> Slot | None:
-        found = [s for s in account_jobs(self.record) if isinstance(self._next(s), Do)]
+        found = [s for s in jobs(self.record) if isinstance(self._next(s), Do)]
         return found[self._count % len(found)] if found else None
 
     def _next(self, slot: Slot) -> Do[Any] | Wait:
@@ -168,13 +168,13 @@ class Life:
     def _wait(self) -> None:
         """Let time pass to what comes next; an operator lifts a quarantine."""
         until = [next_account_change(self.record, self.context.config)]
-        for slot, job in account_jobs(self.record).items():
+        for slot, job in jobs(self.record).items():
             step = self._next(slot)
             assert isinstance(step, Wait)
             assert step.reason
             until.append(step.until)
             if job.crashes >= 3:
-                self.store(edited_account_jobs(self.record, _pardoned))
+                self.store(edited_jobs(self.record, _pardoned))
                 return
         instants = [i for i in until if i is not None and i > self.now]
         assert instants, f"nothing will ever happen: {self.record}"
@@ -186,7 +186,7 @@ class Life:
         effect = step.effect
         fault = self.faults.pop(0) if self.faults else Fault.NONE
         self._check(effect)
-        self.store(begin_account(self.record, slot, effect.name))
+        self.store(begin(self.record, slot, effect.name))
         outcome: Any = None
         if fault not in {Fault.CRASH_BEFORE, Fault.STOP_BEFORE}:
             try:
@@ -195,10 +195,10 @@ class Life:
                 outcome = Failed(self._failure(error))
         match fault:
             case Fault.CRASH_BEFORE | Fault.CRASH_AFTER:
-                self.store(account_found_running(self.record))
+                self.store(found_running(self.record))
             case Fault.STOP_BEFORE | Fault.STOP_AFTER:
-                stopped = interrupt_account(self.record, slot)
-                self.store(account_found_running(stopped))
+                stopped = interrupt(self.record, slot)
+                self.store(found_running(stopped))
             case _:
                 moment, context = self.moment(), self.context
                 after = fold(self.record, slot, effect, outcome, context, moment)
