@@ -21,11 +21,13 @@ from agent.hookviews import narrate_hook
 from agent.jobs.lifecycle import (
     found_running,
 )
+from agent.nfviews import narrate_nf
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.codec import R, Record, RecordError
 from agent.records.hook import HookRecord
 from agent.records.keys import PinRecord
+from agent.records.nf import NfRecord
 from agent.records.others import AccountRecord, TokenRecord
 from agent.records.trust import TrustRecord
 
@@ -186,6 +188,7 @@ class Cells:
         self.hooks = Shelf(
             HookRecord, "hook", ground, narrate=narrate_hook, start=found_running
         )
+        self.nfs = Shelf(NfRecord, "nf", ground, narrate=narrate_nf)
         # What a PIN does is told by its token's status, hence no events.
         self.tokens = Shelf(TokenRecord, "token", ground)
         self.authorities = Shelf(CaRecord, "ca", ground, narrate=narrate_authority)
@@ -200,6 +203,7 @@ class Cells:
         self.accounts.load()
         self.trusts.load()
         self.hooks.load()
+        self.nfs.load()
         self.tokens.load()
         self.authorities.load()
 
@@ -220,6 +224,10 @@ class Cells:
     def hook(self, name: str) -> Cell[HookRecord] | None:
         """Return a hook's cell, made empty at first; None in quarantine."""
         return self.hooks.of(name, lambda: HookRecord(name=name))
+
+    def nf(self, name: str) -> Cell[NfRecord] | None:
+        """Return a network function's cell, made empty at first; None in quarantine."""
+        return self.nfs.of(name, lambda: NfRecord(name=name))
 
     def authority(self, name: str, directory: str) -> Cell[CaRecord] | None:
         """Return a CA's cell, made empty at first; None in quarantine."""

@@ -1,7 +1,7 @@
 """What operators ask of the running daemon; satisfies the port of `agent.control`."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -10,9 +10,11 @@ from agent import __version__, demands
 from agent.byhand import ByHand
 from agent.cells import Cell, Cells
 from agent.control.verbs import Peer, Request
+from agent.decommissioning import Decommissions
 from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
 from agent.jobs.account_changes import begin_deactivation
+from agent.jobs.farewell import acknowledged
 from agent.jobs.lifecycle import edited_jobs
 from agent.jobs.refusal import KIND as REFUSED
 from agent.jobs.refusal import accepted
@@ -27,6 +29,9 @@ from agent.vitals import Vitals
 
 Answer = dict[str, object]
 P = TypeVar("P")
+_DEMANDS: Final = frozenset(
+    {"revoke", "replace", "decommission", "account-roll", "account-deactivate"}
+)
 
 
 class Reloader(Protocol):
@@ -61,6 +66,7 @@ class Commands:
         self._keys = keys
         self._by_hand = by_hand
         self._reloader = reloader
+        self._decommissions = Decommissions(cells, manager)
 
     async def handle(  # noqa: PLR0911 -- one arm a verb
         self,
@@ -88,7 +94,7 @@ class Commands:
                 return self._reloader.bootstrap(text, check=check)
             case "csr" | "import":
                 return await self._by_hand.handle(request, self._cell(name))
-            case "revoke" | "replace" | "account-roll" | "account-deactivate":
+            case verb if verb in _DEMANDS:
                 return self._demand(request, name)
             case _:
                 return self._operate(request.verb, name)
@@ -97,8 +103,12 @@ class Commands:
         """Do what cannot be taken back, or what is asked of an account."""
         if request.verb.startswith("account-"):
             return self._change_account(name, self._account_edit(request))
+        if request.verb == "decommission":
+            return self._decommissions.handle(name, request.arguments)
         cell, asked = self._cell(name), request.arguments
         confirmed(name, asked)
+        if request.verb == "replace" and self._manager.ends(name):
+            raise CommandError(f"the nf of {name} is decommissioned")
         moment = self._manager.moment()
         if request.verb == "revoke":
             cell.change(lambda record: demands.revoke(record, asked, moment))
@@ -120,7 +130,10 @@ class Commands:
         }
         if verb not in edits:
             raise CommandError(f"{verb} is not possible in this version")
-        self._cell(name).change(edits[verb])
+        cell = self._cell(name)
+        if verb != "ack" and self._manager.ends(name):
+            raise CommandError(f"the nf of {name} is decommissioned")
+        cell.change(edits[verb])
         if verb == "renew":
             self._hurry_account(name)
         self._manager.touch()
@@ -213,6 +226,8 @@ class Commands:
 
     def _acknowledge(self, record: CertificateRecord) -> CertificateRecord:
         """Accept on an operator's word what could not be proven over the wire."""
+        if record.farewell:
+            return acknowledged(record, self._manager.moment())
         if not record.publications:
             raise CommandError(f"{record.name} has no certificate yet")
         newest = record.publications[-1].number

@@ -64,6 +64,7 @@ class Contexts:
             leaving=self._leaving(table, chosen.ca),
             nf=self._config.nf.get(table.nf or ""),
             table=self._config.ca[chosen.ca],
+            ends=self.ends(record.name),
         )
 
     def accounts(self, name: str) -> tuple[str, ...]:
@@ -94,7 +95,24 @@ class Contexts:
             install=self._install,
             busy=self._bound(name) if rolling else "",
             never_destroy=frozenset(never),
+            idle=name in self.idle_accounts(),
         )
+
+    def ends(self, certificate: str) -> bool:
+        """Tell whether the network function of a certificate is decommissioned."""
+        name = self._config.certificate[certificate].nf or ""
+        cell, table = self._cells.nfs.get(name), self._config.nf.get(name)
+        if cell is None or table is None:
+            return False
+        return cell.record.ends(table.instance_id)
+
+    def idle_accounts(self) -> frozenset[str]:
+        """Return the accounts that only decommissioned network functions had."""
+        ending: set[str] = set()
+        living: set[str] = set()
+        for name in self._config.certificate if self._cells.nfs else ():
+            (ending if self.ends(name) else living).update(self.accounts(name))
+        return frozenset(ending - living)
 
     def _bound(self, account: str) -> str:
         """Return a certificate whose order is bound to the key of an account.

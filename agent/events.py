@@ -49,6 +49,9 @@ def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Eve
     yield from _suggestion(before, after)
     yield from _profile(before, after)
     yield from _jobs(before, after)
+    if after.ended is not None and before.ended is None:
+        text = "nothing is left, its network function is decommissioned"
+        yield Event(subject=after.name, kind="certificate.ended", text=text)
     yield from _endpoints(before, after)
     yield from _keys(before, after)
     yield from _alarms(before, after)
@@ -337,10 +340,13 @@ def _endpoints(before: CertificateRecord, after: CertificateRecord) -> Iterator[
     for name, endpoint in after.endpoints.items():
         known = before.endpoints.get(name, EndpointRecord())
         about = f"endpoint {name}".strip()
-        if endpoint.live != known.live:
+        if endpoint.left_at is not None and known.left_at is None:
+            text = f"{about} is out of service"
+            yield Event(subject=after.name, kind="endpoint.left", text=text)
+        if endpoint.live and endpoint.live != known.live:
             text = f"{about}: live points to publication {endpoint.live}"
             yield Event(subject=after.name, kind="endpoint.swapped", text=text)
-        if endpoint.proven != known.proven:
+        if endpoint.proven and endpoint.proven != known.proven:
             how = "served, seen over the wire" if endpoint.by == "wire" else endpoint.by
             text = f"{about}: publication {endpoint.proven} is deployed ({how})"
             yield Event(subject=after.name, kind="endpoint.deployed", text=text)

@@ -10,7 +10,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from agent.sba.findings import Level
-from agent.shapes import AccountView, BootstrapView, CaView, CertificateView, HookView
+from agent.shapes import (
+    AccountView,
+    BootstrapView,
+    CaView,
+    CertificateView,
+    HookView,
+    NfState,
+    NfView,
+)
 
 Rows = Iterable[tuple[tuple[str, ...], float | bool | datetime | None]]
 """Label values and a value each; None leaves the series out."""
@@ -97,6 +105,22 @@ def hooks(shown: tuple[HookView, ...]) -> Iterator[Metric]:
         dropped.add_metric((one.name,), one.dropped)
     yield delivered
     yield dropped
+
+
+def nfs(shown: tuple[NfView, ...]) -> Iterator[Metric]:
+    """Yield the state of each network function, and since when it ends."""
+    yield gauge(
+        "nfcertd_nf_state",
+        "Whether the network function is in this state.",
+        ("nf", "state"),
+        [((one.name, s), one.state is s) for one in shown for s in NfState],
+    )
+    yield gauge(
+        "nfcertd_nf_decommission_asked_timestamp_seconds",
+        "When an operator asked for the end of the network function.",
+        ("nf",),
+        [((one.name,), one.asked_at) for one in shown],
+    )
 
 
 def accounts(shown: tuple[AccountView, ...]) -> Iterator[Metric]:

@@ -5,7 +5,7 @@ one place; exactly one place sleeps until it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -15,6 +15,7 @@ from agent.admission import Admission, Place, Urgency
 from agent.cells import Cells
 from agent.clock import Clock
 from agent.config.model import Config
+from agent.config.nf import Nf
 from agent.contexts import Contexts
 from agent.errors import AgentError
 from agent.jobs.context import AccountContext, Context
@@ -23,6 +24,7 @@ from agent.runner import Work, run
 from agent.subjects.accounts import AccountPerformer, Accounts
 from agent.subjects.certificates import CertificatePerformer, Certificates
 from agent.subjects.lists import ListPerformer, Lists
+from agent.subjects.nfs import Nfs
 from agent.subjects.subject import Subjects
 
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
@@ -252,6 +254,22 @@ class Manager:
         """Return the context of a configured account."""
         return self._contexts.of_account(name)
 
+    def nfs(self) -> Mapping[str, Nf]:
+        """Return the tables of the configured network functions."""
+        return self._config.nf
+
+    def ends(self, certificate: str) -> bool:
+        """Tell whether the network function of a certificate is decommissioned."""
+        return self._contexts.ends(certificate)
+
+    def accounts(self, certificate: str) -> tuple[str, ...]:
+        """Return the accounts of a configured certificate."""
+        return self._contexts.accounts(certificate)
+
+    def idle_accounts(self) -> frozenset[str]:
+        """Return the accounts that only decommissioned network functions had."""
+        return self._contexts.idle_accounts()
+
     def moment(self) -> Moment:
         """Return the instant and fresh randomness, for one edit."""
         return Moment(
@@ -287,4 +305,5 @@ def _every_kind(
         "trust": Lists(cells, performer),
         "account": accounts,
         "certificate": Certificates(cells, contexts, accounts, performer),
+        "nf": Nfs(cells, contexts),
     }

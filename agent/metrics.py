@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 
 from agent.counters import Counters
-from agent.gauges import accounts, bootstrap, cas, clocks, gauge, hooks, profiles
+from agent.gauges import accounts, bootstrap, cas, clocks, gauge, hooks, nfs, profiles
 from agent.records.job import Severity
 from agent.records.tags import PHASES
 from agent.shapes import (
@@ -96,6 +96,7 @@ class _Collector:
         yield from self._others()
         yield from _lists(self._view.trust)
         yield from hooks(self._view.hooks)
+        yield from nfs(self._view.nfs)
         yield from self._counted()
 
     def _process(self) -> Iterator[Metric]:

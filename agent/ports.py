@@ -229,6 +229,20 @@ class Publisher(Protocol):
         """Remove the directories of all publications but these."""
         ...
 
+    async def withdraw(
+        self, certificate: str, endpoint: str, config: Certificate
+    ) -> None:
+        """Point the endpoint's `live` link at what serves nothing, by one rename.
+
+        What the endpoint includes MUST still be valid configuration, and MUST name
+        neither key nor certificate.
+        """
+        ...
+
+    async def clear(self, certificate: str) -> None:
+        """Remove every publication; what an endpoint still includes MUST stay."""
+        ...
+
 
 class RootsPublisher(Protocol):
     """Puts lists of trusted roots where consumers read them; MUST be idempotent."""

@@ -26,6 +26,10 @@ class State(StrEnum):
     DEPLOYING = "deploying"
     """Issued, and not deployed at every endpoint."""
     DEPLOYED = "deployed"
+    ENDING = "ending"
+    """Its network function is being decommissioned."""
+    ENDED = "ended"
+    """Its network function is decommissioned; nothing is left, nothing is ordered."""
     WAITING = "waiting"
     """Names what only a bootstrap bundle will bring."""
     UNMANAGED = "unmanaged"
@@ -237,6 +241,34 @@ class HookView(View, frozen=True, kw_only=True):
     failure: Failure | None
 
 
+class NfState(StrEnum):
+    """The state of a network function in one word."""
+
+    IN_SERVICE = "in-service"
+    DECOMMISSIONING = "decommissioning"
+    DECOMMISSIONED = "decommissioned"
+
+
+class NfView(View, frozen=True, kw_only=True):
+    """A network function of the configuration.
+
+    Attributes:
+        asked_at: When an operator asked for its end; None for one in service.
+        ended_at: Since when nothing of it is left.
+        certificates: The names of its certificates.
+        waits: What its end waits for.
+    """
+
+    name: str
+    instance_id: str
+    types: tuple[str, ...]
+    state: NfState
+    asked_at: datetime | None
+    ended_at: datetime | None
+    certificates: tuple[str, ...]
+    waits: tuple[str, ...]
+
+
 class TokenView(View, frozen=True, kw_only=True):
     """A token as of the last contact with it."""
 
@@ -317,4 +349,5 @@ class StatusView(View, frozen=True, kw_only=True):
     audit: AuditView
     trust: tuple[TrustView, ...] = ()
     hooks: tuple[HookView, ...] = ()
+    nfs: tuple[NfView, ...] = ()
     bootstrap: BootstrapView | None = None

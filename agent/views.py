@@ -178,7 +178,9 @@ def _state(
     quarantined = any(slug.endswith("-quarantined") for slug in record.alarms)
     checks = (
         (context is None, State.UNMANAGED),
+        (record.ended is not None, State.ENDED),
         (quarantined, State.QUARANTINED),
+        (record.end is not None, State.ENDING),
         (current is not None and now >= current.not_after, State.EXPIRED),
         (_is_revoked(record), State.REVOKED),
         (record.held, State.HELD),
@@ -235,6 +237,9 @@ def _plan(
             where = f" at {context.ca}" if record.choice else ""
             step = f"{job.slot}{where}: {job.next}"
             return PlanView(next=step, at=job.at, rule=rule)
+    if record.ended is not None:
+        rule = f"nf {record.ended.nf} is decommissioned"
+        return PlanView(next="nothing, it has ended", at=None, rule=rule)
     due = due_of(record, context.config.renew_at)
     if due is None:
         return PlanView(next="order a certificate", at=now, rule="there is none yet")

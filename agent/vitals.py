@@ -22,10 +22,12 @@ from agent.keys.ports import TokenStatus
 from agent.listviews import trust_view
 from agent.loading import Loaded
 from agent.manager import Manager
+from agent.nfviews import nf_view, waits_of
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.job import Severity
 from agent.records.keys import KeyRecord
+from agent.records.nf import NfRecord
 from agent.renewal.breaker import of_directory
 from agent.shapes import (
     AccountView,
@@ -37,6 +39,7 @@ from agent.shapes import (
     ConfigView,
     HookView,
     KeyView,
+    NfView,
     PlanView,
     State,
     StatusView,
@@ -55,6 +58,8 @@ from agent.views import (
 
 WELL: Final = frozenset({State.DEPLOYED, State.HELD})
 """States that need nobody while the newest certificate is deployed."""
+_GONE: Final = frozenset({State.UNMANAGED, State.ENDING, State.ENDED})
+"""States of certificates that nobody expects to be served."""
 _DISBELIEVED: Final = "nothing is begun, because the wall clock may not be believed"
 
 
@@ -141,6 +146,7 @@ class Vitals:
             audit=self._audit(),
             trust=self.trust(with_roots=False),
             hooks=self._hooks(now),
+            nfs=self._nfs(contexts, now),
             bootstrap=bootstrap_view(loading.loaded),
         )
 
@@ -160,6 +166,26 @@ class Vitals:
             for name, cell in sorted(self._cells.hooks.items())
             if name in tables
         )
+
+    def _nfs(
+        self, contexts: Mapping[str, Context], now: datetime
+    ) -> tuple[NfView, ...]:
+        cells, config = self._cells, self._loading.config
+        accounts = {name: cell.record for name, cell in cells.accounts.items()}
+        shown = []
+        for name, table in sorted(config.nf.items()):
+            known = cells.nfs.get(name)
+            record = NfRecord(name=name) if known is None else known.record
+            certificates = {
+                certificate: cells.certificates[certificate].record
+                if certificate in cells.certificates
+                else None
+                for certificate, its in config.certificate.items()
+                if its.nf == name
+            }
+            waits = waits_of(record, certificates, contexts, accounts, now)
+            shown.append(nf_view(record, table, certificates, waits))
+        return tuple(shown)
 
     def keys(self) -> tuple[KeyView, ...]:
         """Return every key that a record of ours knows."""
@@ -191,15 +217,17 @@ class Vitals:
 
     def readyz(self) -> Verdict:
         """Tell whether every certificate is deployed, and every token and CA well."""
-        view = self.status()
+        view, idle = self.status(), self._manager.idle_accounts()
         lines = [
             f"certificate {c.name} is {c.state}"
             for c in view.certificates
-            if not (c.deployed and c.state in WELL) and c.state != State.UNMANAGED
+            if not (c.deployed and c.state in WELL) and c.state not in _GONE
         ]
         lines += [f"token {t.name}: {t.reason}" for t in view.tokens if not t.up]
         lines += [
-            f"account {a.name} is not valid" for a in view.accounts if not a.valid
+            f"account {a.name} is not valid"
+            for a in view.accounts
+            if not a.valid and a.name not in idle
         ]
         lines += [
             f"alarm {a.subject} {a.id}: {a.cause}"
@@ -305,7 +333,8 @@ class Vitals:
     def _alarms_of_others(self, now: datetime) -> Iterator[AlarmView]:
         config, cells = self._loading.config, self._cells
         for name, account in sorted(cells.accounts.items()):
-            if name in config.account:
+            over = account.record.closed_with and account.record.closed
+            if name in config.account and not over:
                 yield from alarm_views("account", name, account_alarms(account.record))
         for name, token in sorted(cells.tokens.items()):
             if name in config.token:

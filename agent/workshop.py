@@ -22,6 +22,7 @@ from agent.jobs import (
     account,
     certificate,
     deploy,
+    farewell,
     hooks,
     renewal_info,
     retire,
@@ -29,11 +30,10 @@ from agent.jobs import (
     trust,
 )
 from agent.jobs.abandon import owner_of
-from agent.jobs.context import Context
+from agent.jobs.context import Context, account_of
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue.steps import is_presenting
 from agent.jobs.references import kept
-from agent.jobs.revoking import account_of
 from agent.jobs.status import AskStatus, Heard
 from agent.jobs.step import Performed
 from agent.pemfiles import Anchors
@@ -78,6 +78,8 @@ class Workshop:
             "csr": lambda r, _, e, c: self._request.perform(e, r, c),
             "status": lambda r, _, e, c: self._ask_status(r, e, c),
             "abandon": lambda r, _, e, c: self._abandon(r, e, c),
+            "farewell": self._farewell,
+            "end": lambda r, _, __, ___: self._clear(r),
             "renewal-info": lambda r, _, e, __: self._ask(r, e),
         }
 
@@ -196,6 +198,28 @@ class Workshop:
         about = Deploying(record=record, config=context.config, endpoint=endpoint)
         keep = kept(record, context, self._tools.clock.now())
         return await self._deploy.perform(effect, about, keep)
+
+    async def _farewell(
+        self,
+        record: CertificateRecord,
+        slot: Slot,
+        effect: farewell.Effect,
+        context: Context,
+    ) -> farewell.Outcome:
+        # Late: most functions are never decommissioned.
+        from agent.procedures.farewell import FarewellProcedure  # noqa: PLC0415
+
+        tools = self._tools
+        endpoint = context.endpoint(slot.name) or Endpoint(name=slot.name)
+        about = Deploying(record=record, config=context.config, endpoint=endpoint)
+        leaving = FarewellProcedure(
+            tools.publisher, tools.signaller, tools.prober, tools.clock
+        )
+        return await leaving.perform(effect, about)
+
+    async def _clear(self, record: CertificateRecord) -> Performed:
+        await self._tools.publisher.clear(record.name)
+        return Performed()
 
     async def _retire(
         self, record: CertificateRecord, effect: retire.Effect, context: Context

@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "import": "take the certificate that a ca issued for such a request",
     "revoke": "have a certificate revoked by its ca",
     "replace": "replace a certificate whose key is compromised",
+    "decommission": "end a network function, with all that it has here",
     "accept": "deploy a certificate that was refused for its profile",
     "reload": "read the configuration again",
     "check": "check a configuration without touching anything",

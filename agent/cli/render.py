@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from agent.cli import lists, render_bootstrap, render_hooks
+from agent.cli import lists, render_bootstrap, render_hooks, render_nfs
 from agent.cli.shapes import (
     AccountShape,
     AlarmShape,
@@ -20,7 +20,7 @@ from agent.cli.shapes import (
 )
 from agent.cli.text import Cell, Screen, day, relative, span
 
-_QUIET: Final = frozenset({"deployed", "unmanaged"})
+_QUIET: Final = frozenset({"deployed", "unmanaged", "ending", "ended"})
 
 _STYLES: Final = {
     "deployed": "good",
@@ -28,6 +28,8 @@ _STYLES: Final = {
     "held": "busy",
     "waiting": "busy",
     "unmanaged": "faint",
+    "ending": "busy",
+    "ended": "faint",
 }
 _GRAVE: Final = frozenset({"major", "critical"})
 _HEAD: Final = "head"
@@ -60,6 +62,7 @@ def status(view: StatusShape, screen: Screen) -> list[str]:
         *_accounts(view.accounts),
         *lists.rows(view.trust, view.now),
         *render_hooks.rows(view.hooks, view.now),
+        *render_nfs.rows(view.nfs, view.now),
     ]
     lines += ["", *screen.table(others)] if others else []
     lines += ["", *_alarms(view, screen)] if view.alarms else []

@@ -180,6 +180,36 @@ class HookShape(Shape, frozen=True, kw_only=True):
     failure: FailureShape | None = None
 
 
+class NfShape(Shape, frozen=True, kw_only=True):
+    """A network function."""
+
+    name: str
+    instance_id: str = ""
+    types: tuple[str, ...] = ()
+    state: str = ""
+    asked_at: datetime | None = None
+    ended_at: datetime | None = None
+    waits: tuple[str, ...] = ()
+
+
+class GoesShape(Shape, frozen=True, kw_only=True):
+    """What goes with a certificate of a network function that ends."""
+
+    name: str = ""
+    revoked: tuple[str, ...] = ()
+    keys: int = 0
+    endpoints: tuple[str, ...] = ()
+
+
+class DecommissionShape(Shape, frozen=True, kw_only=True):
+    """The answer to `decommission`."""
+
+    name: str = ""
+    instance_id: str = ""
+    certificates: tuple[GoesShape, ...] = ()
+    accounts: tuple[str, ...] = ()
+
+
 class TrustsShape(Shape, frozen=True, kw_only=True):
     """The answer to `trust`."""
 
@@ -247,6 +277,7 @@ class StatusShape(Shape, frozen=True, kw_only=True):
     alarms: tuple[AlarmShape, ...] = ()
     trust: tuple[TrustShape, ...] = ()
     hooks: tuple[HookShape, ...] = ()
+    nfs: tuple[NfShape, ...] = ()
     bootstrap: BootstrapShape | None = None
 
 

@@ -60,6 +60,9 @@ class Endpoint(Section, frozen=True, kw_only=True):
         verify_peers: The snippet demands certificates of its peers, from the
             certificate's lists of trusted roots.
         staple: It staples OCSP answers; `must_staple` needs that.
+        farewell: How it is taken out of service when its network function is
+            decommissioned: told like for a new certificate, or not at all, because
+            whoever runs it stops it.
         pin_source: RFC 7512 pin-source in the snippet's key URI, the endpoint's own.
     """
 
@@ -70,4 +73,5 @@ class Endpoint(Section, frozen=True, kw_only=True):
     template: Literal["nginx", "nginx-engine", "nginx-store"] = "nginx"
     verify_peers: bool = False
     staple: bool = False
+    farewell: Literal["reload", "none"] = "reload"
     pin_source: Annotated[str, msgspec.Meta(pattern=r"^(file:)?/")] | None = None

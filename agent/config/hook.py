@@ -9,7 +9,7 @@ from agent.config.rules import positive, program
 from agent.config.section import Section
 from agent.config.units import Duration, Name, Program
 
-Happening = Literal["deployed", "revoked", "alarm"]
+Happening = Literal["deployed", "revoked", "decommissioned", "alarm"]
 
 
 class Hook(Section, frozen=True, kw_only=True):

@@ -59,7 +59,7 @@ VERBS: Final[Mapping[str, VerbClass]] = {
 }
 """Every verb; the only place that says what class it has."""
 
-RESERVED: Final = frozenset({"decommission", "keys-destroy"})
+RESERVED: Final = frozenset({"keys-destroy"})
 """Verbs whose class is settled and that do nothing yet."""
 
 

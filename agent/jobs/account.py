@@ -1,6 +1,6 @@
 """The jobs of one account together: what each does next, and what it leaves behind."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -56,7 +56,7 @@ def _next_retirement(
     view = retire.View(
         key=identity,
         condemned_at=key.condemned_at or job.created,
-        grace=context.grace,
+        grace=timedelta(0) if record.closed_with else context.grace,
         never=key.store != FILE_STORE and key.store in context.never_destroy,
     )
     step = retire.next_step(job, view, now)

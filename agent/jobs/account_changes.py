@@ -126,12 +126,14 @@ def begin_update(
     return replace(record, update=job)
 
 
-def begin_deactivation(record: AccountRecord, moment: Moment) -> AccountRecord:
-    """Return the account with a job that gives it up."""
+def begin_deactivation(
+    record: AccountRecord, moment: Moment, nf: str = ""
+) -> AccountRecord:
+    """Return the account with a job that gives it up, by itself or with an NF."""
     job = DeactivateJob(
         id=moment.token[:12],
         phase=DeactivateWanted(),
-        reason="an operator gave it up",
+        reason=f"nf {nf} is decommissioned" if nf else "an operator gave it up",
         created=moment.now,
     )
-    return replace(record, deactivate=job)
+    return replace(record, deactivate=job, closed_with=nf)

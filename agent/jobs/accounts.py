@@ -23,8 +23,15 @@ def reconcile_account(
     """Return the account with the jobs that should exist now."""
     if record.directory != context.directory:
         record = _moved(record, context.directory)
+    if record.closed_with and record.closed and not context.idle:
+        record = _moved(record, context.directory)
     if record.closed:
         return record
+    if context.idle and not record.url:
+        # Nobody orders with it: it is not registered only to be given up.
+        job = record.register
+        idle = job is not None and not job.running
+        return replace(record, register=None) if idle else record
     record = _register(record, context, moment)
     if not record.url or record.deactivate is not None:
         # Nothing but what is under way: without an account there is none to change.
@@ -43,6 +50,8 @@ def next_account_change(record: AccountRecord, config: Account) -> datetime | No
 
 def _moved(record: AccountRecord, directory: str) -> AccountRecord:
     """Return the account at another CA: another account, and so another key (11.1).
+
+    So is one that was closed with a network function whose name has a new instance.
 
     Keys of the old one stay known; nothing of it is destroyed by a configuration that
     may be a mistake, but for what was on its way out.

@@ -44,7 +44,8 @@ def with_alarms(
 def _called_for(
     record: CertificateRecord, context: Context, now: datetime
 ) -> Iterator[tuple[str, Alarm]]:
-    current = record.current
+    # Nobody misses a certificate that is given up with its network function.
+    current = None if record.end is not None else record.current
     if current is not None and now >= current.not_after:
         cause = f"the certificate ended at {current.not_after:%Y-%m-%d %H:%M:%SZ}"
         yield "expired", _alarm(Severity.CRITICAL, cause, now)

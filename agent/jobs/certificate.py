@@ -15,6 +15,8 @@ from agent.jobs import (
     abandon,
     deploy,
     deploying,
+    ending,
+    farewell,
     issuing,
     renewal_info,
     replacing,
@@ -41,6 +43,8 @@ Effect = (
     | request.Effect
     | status.Effect
     | abandon.Effect
+    | farewell.Effect
+    | ending.Effect
 )
 Outcome = (
     issue.Outcome
@@ -51,6 +55,8 @@ Outcome = (
     | request.Outcome
     | status.Outcome
     | abandon.Outcome
+    | farewell.Outcome
+    | ending.Outcome
 )
 
 
@@ -154,6 +160,22 @@ KINDS: Final[Mapping[str, Kind]] = {
         next_step=lambda t, now: abandon.next_step(t.record, t.job, t.context, now),
         fold=lambda t, effect, outcome, moment: abandon.fold(
             t.record, t.job, effect, outcome, moment
+        ),
+    ),
+    "farewell": Kind(
+        outcomes=farewell.Outcome,
+        next_step=lambda t, now: farewell.next_step(
+            t.job, farewell.view_of(t.record, t.name, t.context), now
+        ),
+        fold=lambda t, _, outcome, moment: farewell.fold(
+            t.record, t.name, outcome, t.context, moment
+        ),
+    ),
+    "end": Kind(
+        outcomes=ending.Outcome,
+        next_step=lambda t, now: ending.next_step(t.record, t.job, t.context, now),
+        fold=lambda t, _, outcome, moment: ending.fold(
+            t.record, t.job, outcome, moment
         ),
     ),
 }

@@ -13,6 +13,7 @@ from agent.config.units import duration
 from agent.config.wish import Wish, wish_of
 from agent.records.certificate import Choice, Issuance, Wanted
 from agent.records.others import AccountRecord
+from agent.records.revocation import IssuedRecord
 from agent.records.trust import ListedRoots
 from agent.renewal.breaker import UNKNOWN, Standing
 
@@ -55,6 +56,7 @@ class Context:
         leaving: Roots that its lists, or those of its CA, let go; since when.
         nf: The network function that it names.
         table: The table of its CA; None for one without a policy of its own.
+        ends: Its network function is decommissioned, or about to be.
     """
 
     config: Certificate
@@ -70,6 +72,7 @@ class Context:
     leaving: Mapping[str, datetime] = field(default_factory=dict)
     nf: Nf | None = None
     table: Ca | None = None
+    ends: bool = False
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -151,6 +154,14 @@ def chosen_of(listed: tuple[Authority, ...], choice: Choice | None) -> Authority
     return next((o for o in listed if (o.ca, o.directory) == wanted), listed[0])
 
 
+def account_of(issued: IssuedRecord, context: Context) -> AccountRecord | None:
+    """Return the account that ordered a certificate, None where it is forgotten."""
+    account = context.accounts.get(issued.account)
+    if account is None or account.directory != issued.directory:
+        return None
+    return account
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountContext:
     """Configuration and neighbours of one account.
@@ -162,6 +173,8 @@ class AccountContext:
         busy: A certificate whose challenge or request the account's key is bound to;
             empty for none.
         never_destroy: Tokens whose keys are destroyed by the HSM's operator only.
+        idle: Every certificate that orders with it is one of a network function that
+            is decommissioned.
     """
 
     config: Account
@@ -169,6 +182,7 @@ class AccountContext:
     install: str
     busy: str = ""
     never_destroy: frozenset[str] = frozenset()
+    idle: bool = False
 
     @property
     def grace(self) -> timedelta:

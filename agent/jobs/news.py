@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from agent.config.hook import Hook
 from agent.records.certificate import CertificateRecord, Issuance
 from agent.records.hook import Announced, HookEvent, StandingAlarm
+from agent.records.nf import Tombstone
 
 UNNUMBERED: Final = 0
 """Sequence of an event that is in no queue yet."""
@@ -34,12 +35,14 @@ class Seen:
     Attributes:
         certificates: Every record by its name.
         nfs: The NF of each certificate that has one.
+        ended: By network function: its instances that are decommissioned.
         alarms: Every alarm that stands.
         unreadable: Kind and name of every subject whose record cannot be read.
     """
 
     certificates: Mapping[str, CertificateRecord] = field(default_factory=dict)
     nfs: Mapping[str, NfOf] = field(default_factory=dict)
+    ended: Mapping[str, tuple[Tombstone, ...]] = field(default_factory=dict)
     alarms: tuple[StandingAlarm, ...] = ()
     unreadable: frozenset[str] = frozenset()
 
@@ -59,7 +62,11 @@ def known_from(known: Announced, seen: Seen, table: Hook) -> Announced:
         deployed = {**deployed, name: proven} if proven else deployed
         revoked = {**revoked, name: gone} if gone else revoked
     alarms = _standing(known, seen, table) if "alarm" in table.on else {}
-    return Announced(deployed=deployed, revoked=revoked, alarms=alarms)
+    ended = {n: x for n, x in known.decommissioned.items() if seen.hides("nf", n)}
+    ended |= {n: tuple(s.instance_id for s in x) for n, x in seen.ended.items() if x}
+    return Announced(
+        deployed=deployed, revoked=revoked, alarms=alarms, decommissioned=ended
+    )
 
 
 def _standing(known: Announced, seen: Seen, table: Hook) -> dict[str, StandingAlarm]:
@@ -88,6 +95,8 @@ def news(
             yield from _deployed(known, record, seen, at)
         if record is not None and "revoked" in table.on:
             yield from _revoked(known, record, seen, at)
+    if "decommissioned" in table.on:
+        yield from _decommissioned(known, seen, table, at)
     if "alarm" in table.on:
         yield from _alarms(known, now, seen, at)
 
@@ -141,6 +150,24 @@ def _revoked(
             reason=revocation.reason,
             by="us" if revocation.ours else "ca",
         )
+
+
+def _decommissioned(
+    known: Announced, seen: Seen, table: Hook, at: datetime
+) -> Iterator[HookEvent]:
+    for name, stones in sorted(seen.ended.items()):
+        told = known.decommissioned.get(name, ())
+        for stone in stones:
+            nf = NfOf(name=name, instance_id=stone.instance_id)
+            if stone.instance_id not in told and _concerns(table, "", nf):
+                yield HookEvent(
+                    sequence=UNNUMBERED,
+                    event="decommissioned",
+                    at=stone.ended_at,
+                    queued=at,
+                    nf=name,
+                    nf_instance_id=stone.instance_id,
+                )
 
 
 def _alarms(

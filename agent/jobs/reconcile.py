@@ -10,16 +10,16 @@ from msgspec.structs import replace
 
 from agent.acme.identifiers import identifiers, same
 from agent.config.model import Certificate
-from agent.jobs import replacing, status
+from agent.jobs import ending, replacing, status
 from agent.jobs.abandon import pending, reconcile_abandoned, with_abandoned
 from agent.jobs.alarms import with_alarms
 from agent.jobs.authority import changes, resumed
 from agent.jobs.choosing import adopted_id, choose_key, key_fits, key_to_reuse
 from agent.jobs.context import Context
-from agent.jobs.references import needed_keys
 from agent.jobs.refusal import reconsidered
 from agent.jobs.renewal_info import reconcile_renewal_info
-from agent.jobs.retire import begin as begin_retirement
+from agent.jobs.retiring import reconcile_keys
+from agent.jobs.revoking import forget_ended
 from agent.jobs.step import Moment
 from agent.jobs.trusting import anchor_leaves, trust_of
 from agent.records.certificate import (
@@ -44,6 +44,9 @@ def reconcile(
     record: CertificateRecord, context: Context, moment: Moment
 ) -> CertificateRecord:
     """Return the record with the jobs that should exist now."""
+    if context.ends:
+        return ending.reconcile(record, context, moment)
+    record = ending.undone(record)
     record = reconsidered(record, context, moment.now)
     record = _issue(record, context, moment)
     record = _request(record, context)
@@ -51,8 +54,8 @@ def reconcile(
     record = _deploy(record, context, moment)
     record = replacing.advance(record, context, moment)
     record = status.reconcile(record, context, moment)
-    record = _forget(record, moment)
-    record = _retire(record, context, moment)
+    record = forget_ended(record, moment)
+    record = reconcile_keys(record, context, moment)
     record = reconcile_abandoned(record, context)
     record = reconcile_renewal_info(record, context, moment)
     return with_alarms(record, context, moment.now)
@@ -67,6 +70,8 @@ def next_change(
     then alarms change, and keys that were kept for it are free. It is also when the CA
     is asked again for renewal information.
     """
+    if context.ends:
+        return ending.next_change(record, now)
     instants = [p.issuance.not_after for p in record.publications]
     instants += changes(record, context)
     planned, known = due(record, context.config.renew_at), record.suggestion
@@ -228,25 +233,6 @@ def _is_spare(key: KeyRecord, record: CertificateRecord, context: Context) -> bo
     return good and key_fits(key, context.config.key)
 
 
-def _forget(record: CertificateRecord, moment: Moment) -> CertificateRecord:
-    """Forget the certificates that have ended, and with them their revocations.
-
-    The newest stays: that a CA has revoked it may be why there is no other.
-    """
-    newest = None if record.current is None else record.current.fingerprint
-    lasting = tuple(
-        i for i in record.issued if i.not_after > moment.now or i.fingerprint == newest
-    )
-    if len(lasting) == len(record.issued):
-        return record
-    known = {issued.fingerprint for issued in lasting}
-    busy = {name for name, job in record.revoke.items() if job.running}
-    gone = record.revoke.keys() - known - busy
-    issued = tuple(i for i in record.issued if i in lasting or i.fingerprint in busy)
-    revoke = {name: job for name, job in record.revoke.items() if name not in gone}
-    return replace(record, issued=issued, revoke=revoke)
-
-
 def _request(record: CertificateRecord, context: Context) -> CertificateRecord:
     """Drop a request whose key is not, or no longer, what may be certified."""
     job = record.requesting
@@ -306,31 +292,3 @@ def _deploy(
     gone = {name for name, job in jobs.items() if not job.running} - configured
     wanted = {name: job for name, job in jobs.items() if name not in gone}
     return record if wanted == record.deploy else replace(record, deploy=wanted)
-
-
-def _retire(
-    record: CertificateRecord, context: Context, moment: Moment
-) -> CertificateRecord:
-    """Condemn the keys that nothing refers to; pardon those that are needed again."""
-    needed = needed_keys(record, context, moment.now)
-    keys, jobs = list(record.keys), dict(record.retire)
-    for index, key in enumerate(record.keys):
-        if key.adopted:
-            # Also one that was ours before an operator gave it to us again.
-            if key.id in jobs and not jobs[key.id].running:
-                del jobs[key.id]
-            continue
-        if key.state is KeyState.DESTROYED:
-            continue
-        if key.id in needed and key.id in jobs and not jobs[key.id].running:
-            state = KeyState.MADE if key.public else KeyState.CHOSEN
-            keys[index] = replace(key, state=state, condemned_at=None)
-            del jobs[key.id]
-        elif key.id not in needed and key.id not in jobs:
-            keys[index] = replace(
-                key, state=KeyState.CONDEMNED, condemned_at=moment.now
-            )
-            jobs[key.id] = begin_retirement(moment, key.id)
-    if jobs == record.retire:
-        return record
-    return replace(record, keys=tuple(keys), retire=jobs)

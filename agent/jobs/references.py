@@ -6,9 +6,10 @@ handshake fails. So a key is free only when nothing below names it.
 
 from datetime import datetime
 
-from agent.jobs.context import Context
+from agent.jobs.account import why_unusable
+from agent.jobs.context import Context, account_of
 from agent.records.certificate import CertificateRecord
-from agent.records.revocation import ReplaceStage
+from agent.records.revocation import IssuedRecord, ReplaceStage
 
 
 def needed_publications(
@@ -21,13 +22,14 @@ def needed_publications(
     endpoint took over without proof over the wire, every one whose certificate has not
     ended, unless an operator acknowledged the new one.
     """
-    needed = {p.number for p in record.publications[-1:]}
+    ends = record.end is not None
+    needed = set[int]() if ends else {p.number for p in record.publications[-1:]}
     for endpoint in record.endpoints.values():
         needed |= {endpoint.live, endpoint.proven}
     for job in record.deploy.values():
         needed |= {job.phase.publication, job.phase.previous}
     configured = {e.name for e in context.endpoints}
-    unproven = any(
+    unproven = not ends and any(
         record.endpoints[name].by == "nobody-asked"
         for name in configured & record.endpoints.keys()
     )
@@ -48,13 +50,25 @@ def needed_keys(
     if record.requesting is not None:
         keys.add(record.requesting.phase.key)
     # It may have to sign its own revocation.
-    keys |= {i.key for i in record.issued if i.fingerprint in record.revoke}
+    keys |= {i.key for i in record.issued if _signs(record, i, context)}
     job = record.replacing
     if job is not None and job.phase.stage is not ReplaceStage.DESTROYING:
         keys |= set(job.phase.keys)
     if record.refused is not None:
         keys.add(record.refused.issuance.key)
     return frozenset(keys)
+
+
+def _signs(record: CertificateRecord, issued: IssuedRecord, context: Context) -> bool:
+    """Tell whether a key may be what has to sign the revocation of its certificate.
+
+    Where everything is given up it waits for no CA that the account can ask as well.
+    """
+    if issued.fingerprint not in record.revoke:
+        return False
+    job, account = record.revoke[issued.fingerprint], account_of(issued, context)
+    able = account is not None and not why_unusable(account)
+    return record.end is None or not able or job.phase.by == "key"
 
 
 def kept(record: CertificateRecord, context: Context, now: datetime) -> frozenset[int]:

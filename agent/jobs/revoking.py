@@ -7,12 +7,11 @@ from msgspec.structs import replace
 
 from agent.jobs import revoke
 from agent.jobs.account import why_unusable
-from agent.jobs.context import Context
+from agent.jobs.context import Context, account_of
 from agent.jobs.step import Moment
 from agent.pki.reasons import KEY_COMPROMISE
 from agent.records.certificate import CertificateRecord
 from agent.records.keys import KeyState
-from agent.records.others import AccountRecord
 from agent.records.revocation import (
     IssuedRecord,
     Revocation,
@@ -20,14 +19,6 @@ from agent.records.revocation import (
     RevokeJob,
     Signer,
 )
-
-
-def account_of(issued: IssuedRecord, context: Context) -> AccountRecord | None:
-    """Return the account that ordered a certificate, None where it is forgotten."""
-    account = context.accounts.get(issued.account)
-    if account is None or account.directory != issued.directory:
-        return None
-    return account
 
 
 def view_of(
@@ -99,3 +90,22 @@ def fold(
     rest = {name: job for name, job in record.revoke.items() if name != fingerprint}
     revocation = Revocation(at=moment.now, reason=job.phase.reason, ours=True)
     return replace(record, revoke=rest).with_revocation(fingerprint, revocation)
+
+
+def forget_ended(record: CertificateRecord, moment: Moment) -> CertificateRecord:
+    """Forget the certificates that have ended, and with them their revocations.
+
+    The newest stays: that a CA has revoked it may be why there is no other.
+    """
+    newest = None if record.current is None else record.current.fingerprint
+    lasting = tuple(
+        i for i in record.issued if i.not_after > moment.now or i.fingerprint == newest
+    )
+    if len(lasting) == len(record.issued):
+        return record
+    known = {issued.fingerprint for issued in lasting}
+    busy = {name for name, job in record.revoke.items() if job.running}
+    gone = record.revoke.keys() - known - busy
+    issued = tuple(i for i in record.issued if i in lasting or i.fingerprint in busy)
+    revoke = {name: job for name, job in record.revoke.items() if name not in gone}
+    return replace(record, issued=issued, revoke=revoke)

@@ -44,6 +44,21 @@ class Deploying:
         return name or server_name(self.config) or self.config.names[0]
 
 
+async def look(
+    prober: Prober, about: Deploying, within: timedelta
+) -> tuple[Sighting, ...]:
+    """Return what every address of an endpoint serves; nothing where none is named."""
+    verify = about.endpoint.verify
+    if verify is None:
+        return ()
+    return tuple(
+        [
+            await prober.look(address, about.server_name, within)
+            for address in verify.addresses
+        ]
+    )
+
+
 class DeployProcedure:
     """Performs effects of deploy jobs and the pruning of publications."""
 
@@ -74,7 +89,7 @@ class DeployProcedure:
             case deploy.Publish(number):
                 await self._publish(about, number)
             case deploy.LookBefore():
-                return deploy.Looked(await self._look(about, ONE_LOOK))
+                return deploy.Looked(await look(self._prober, about, ONE_LOOK))
             case deploy.Swap(number):
                 await self._publisher.swap(name, about.endpoint.name, number)
             case deploy.Tell():
@@ -92,17 +107,6 @@ class DeployProcedure:
             name = about.record.name
             await self._publisher.publish(name, publication, about.config)
 
-    async def _look(self, about: Deploying, within: timedelta) -> tuple[Sighting, ...]:
-        verify = about.endpoint.verify
-        if verify is None:
-            return ()
-        return tuple(
-            [
-                await self._prober.look(address, about.server_name, within)
-                for address in verify.addresses
-            ]
-        )
-
     async def _watch(self, about: Deploying, fingerprint: str) -> deploy.Watched:
         """Look until only the new certificate is served for `STEADY`, or time is up."""
         verify = about.endpoint.verify
@@ -110,7 +114,7 @@ class DeployProcedure:
         deadline = self._clock.monotonic() + within.total_seconds()
         clean_since: float | None = None
         while True:
-            seen = await self._look(about, min(within, ONE_LOOK))
+            seen = await look(self._prober, about, min(within, ONE_LOOK))
             now = self._clock.monotonic()
             if not all(_is(sighting, fingerprint) for sighting in seen):
                 clean_since = None

@@ -6,6 +6,7 @@ when something is published, nor what an endpoint makes of it.
 Layout below the state directory:
 
     certificates/<certificate>/<number>/   one publication, immutable once it has a name
+    certificates/<certificate>/farewell/   what serves nothing
     live/<certificate>[@<endpoint>]        symbolic link to one of them
 """
 
@@ -25,13 +26,15 @@ from agent.errors import AgentError
 from agent.files import describe, sync_directory, write_durable
 from agent.pki.uri import key_uri, provider_pem
 from agent.publication import acl
-from agent.publication.snippets import snippet
+from agent.publication.snippets import rejecting, snippet
 from agent.publication.trees import DIRECTORY, PUBLIC, write_roots
 from agent.records.certificate import Publication
 from agent.records.keys import FILE_STORE, KeyRecord
 
 SECRET: Final = 0o640
 MANIFEST: Final = "manifest.json"
+FAREWELL: Final = "farewell"
+"""The directory of what serves nothing; it outlives the certificate's end."""
 
 PrivatePem = Callable[[KeyRecord], bytes]
 """Gives the PEM of a software key; the only way a private key leaves its store."""
@@ -146,6 +149,59 @@ class Publications:
                 f"cannot prune {certificate}: {describe(error)}"
             ) from error
 
+    async def withdraw(
+        self, certificate: str, endpoint: str, config: Certificate
+    ) -> None:
+        """Point a link at what serves nothing, by one rename; idempotent.
+
+        Raises:
+            PublicationError: The disk failed.
+        """
+        try:
+            async with self._busy:
+                await asyncio.to_thread(self._withdraw, certificate, endpoint, config)
+        except OSError as error:
+            raise PublicationError(
+                f"cannot withdraw live/{link_name(certificate, endpoint)}: "
+                f"{describe(error)}"
+            ) from error
+
+    async def clear(self, certificate: str) -> None:
+        """Remove every publication of a certificate; idempotent.
+
+        Raises:
+            PublicationError: Something cannot be removed.
+        """
+        try:
+            async with self._busy:
+                await asyncio.to_thread(self._clear, certificate)
+        except OSError as error:
+            raise PublicationError(
+                f"cannot clear {certificate}: {describe(error)}"
+            ) from error
+
+    def _withdraw(self, certificate: str, endpoint: str, config: Certificate) -> None:
+        parent = self._certificates / certificate
+        parent.mkdir(mode=DIRECTORY, exist_ok=True)
+        parent.chmod(DIRECTORY)
+        directory = parent / FAREWELL
+        directory.mkdir(mode=DIRECTORY, exist_ok=True)
+        directory.chmod(DIRECTORY)
+        names = {endpoint, *(e.name for e in config.endpoint)}
+        for name in sorted(names):
+            path = directory / f"{link_name('nginx', name)}.conf"
+            if not path.exists():
+                write_durable(path, rejecting(), PUBLIC)
+        sync_directory(directory)
+        sync_directory(parent)
+        self._link(certificate, endpoint, FAREWELL)
+
+    def _clear(self, certificate: str) -> None:
+        parent = self._certificates / certificate
+        for path in parent.iterdir() if parent.is_dir() else ():
+            if path.name != FAREWELL:
+                shutil.rmtree(path)
+
     def _publish(
         self, certificate: str, publication: Publication, config: Certificate
     ) -> None:
@@ -173,8 +229,11 @@ class Publications:
         target = self._certificates / certificate / str(number)
         if not (target / MANIFEST).exists():
             raise FileNotFoundError(2, "no such publication", str(target))
+        self._link(certificate, endpoint, str(number))
+
+    def _link(self, certificate: str, endpoint: str, directory: str) -> None:
         link = self._live / link_name(certificate, endpoint)
-        relative = Path("..") / "certificates" / certificate / str(number)
+        relative = Path("..") / "certificates" / certificate / directory
         temporary = link.with_name(f".{link.name}.tmp")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(relative)

@@ -57,3 +57,15 @@ def snippet(
             f"ssl_client_certificate {directory}/trust.pem;\nssl_verify_client on;\n"
         )
     return text.encode("ascii")
+
+
+def rejecting() -> bytes:
+    """Return what an endpoint includes whose network function is decommissioned.
+
+    Every handshake is refused with the alert `unrecognized_name`, and no key is named
+    (nginx 1.19.4 or later).
+    """
+    return (
+        b"# Written by nfcertd: the network function is decommissioned.\n"
+        b"ssl_reject_handshake on;\n"
+    )

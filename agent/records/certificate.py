@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from agent.records.abandonment import AbandonJob
 from agent.records.deployment import Sighting
+from agent.records.ending import Ended, EndJob, FarewellJob
 from agent.records.job import Alarm, Failure, Job
 from agent.records.keys import KeyRecord
 from agent.records.phases import AskDue, Deployment, IssuePhase, RetirePhase
@@ -142,6 +143,7 @@ class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         by: How it was accepted: `wire`, `nobody-asked` or `operator`.
         sightings: What the last look saw.
         issued_to_served: Seconds from the download to the proof.
+        left_at: When it was taken out of service, because its NF is decommissioned.
     """
 
     live: int = 0
@@ -150,6 +152,7 @@ class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     by: str = ""
     sightings: tuple[Sighting, ...] = ()
     issued_to_served: float | None = None
+    left_at: datetime | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -245,6 +248,9 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         choice: The CA that is ordered from; None for the first of the list.
         challenged: URL of the directory of the CA that last asked for a challenge.
         parked: By name of the CA: attempts at CAs that this issue job has left.
+        end: The job that gives up all of it, because its NF is decommissioned.
+        farewell: Endpoints that are being taken out of service, by name.
+        ended: Nothing is left, and nothing is ordered.
     """
 
     JOBS: ClassVar[Mapping[str, str]] = {
@@ -257,6 +263,8 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         "csr": "requesting",
         "status": "checking",
         "abandon": "abandon",
+        "farewell": "farewell",
+        "end": "end",
     }
 
     name: str
@@ -288,6 +296,9 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     choice: Choice | None = None
     challenged: str = ""
     parked: Mapping[str, Parked] = msgspec.field(default_factory=dict)
+    end: EndJob | None = None
+    farewell: Mapping[str, FarewellJob] = msgspec.field(default_factory=dict)
+    ended: Ended | None = None
 
     @property
     def current(self) -> Issuance | None:

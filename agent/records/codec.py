@@ -11,6 +11,7 @@ from agent.records.authority import CaRecord
 from agent.records.bootstrap import BootstrapRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.hook import HookRecord
+from agent.records.nf import NfRecord
 from agent.records.others import AccountRecord, AuditRecord, InstanceRecord, TokenRecord
 from agent.records.trust import TrustRecord
 
@@ -24,6 +25,7 @@ Record = (
     | AuditRecord
     | BootstrapRecord
     | HookRecord
+    | NfRecord
 )
 R = TypeVar(
     "R",
@@ -36,6 +38,7 @@ R = TypeVar(
     AuditRecord,
     BootstrapRecord,
     HookRecord,
+    NfRecord,
 )
 J = TypeVar("J", CertificateRecord, AccountRecord, TrustRecord, HookRecord)
 """A record that has jobs."""
@@ -51,6 +54,7 @@ KINDS: Final[Mapping[type[Record], str]] = {
     AuditRecord: "audit",
     BootstrapRecord: "bootstrap",
     HookRecord: "hook",
+    NfRecord: "nf",
 }
 VERSIONS: Final[Mapping[str, int]] = {
     "certificate": 1,
@@ -62,6 +66,7 @@ VERSIONS: Final[Mapping[str, int]] = {
     "audit": 1,
     "bootstrap": 1,
     "hook": 1,
+    "nf": 1,
 }
 
 

@@ -96,11 +96,13 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         deployed: By certificate and endpoint: the publication proven last.
         revoked: By certificate: fingerprints of what is revoked.
         alarms: By key: the alarms that stand.
+        decommissioned: By network function: instances that have ended.
     """
 
     deployed: Mapping[str, Mapping[str, int]] = msgspec.field(default_factory=dict)
     revoked: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     alarms: Mapping[str, StandingAlarm] = msgspec.field(default_factory=dict)
+    decommissioned: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 class HookRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -38,6 +38,8 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             for one registration.
         closed: An operator has deactivated it: the status that is final, else empty.
         closed_at: Since when.
+        closed_with: The network function that it was closed with; empty where an
+            operator gave it up by itself.
         blocked: The CA wants a person to do something (section 7.3.3).
         roll_asked: An operator asked for a roll-over at this instant.
         register: The job that registers it.
@@ -67,6 +69,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     eab_used: tuple[str, ...] = ()
     closed: str = ""
     closed_at: datetime | None = None
+    closed_with: str = ""
     blocked: Failure | None = None
     roll_asked: datetime | None = None
     register: RegisterJob | None = None

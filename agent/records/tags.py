@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.records.abandonment import Abandoned
+from agent.records.ending import Ending, FarewellStage
 from agent.records.phases import (
     Answering,
     AskDue,
@@ -35,5 +36,7 @@ PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "status": _tags(StatusDue),
     "renewal-info": _tags(AskDue),
     "abandon": _tags(Abandoned),
+    "farewell": tuple(FarewellStage),
+    "end": _tags(Ending),
 }
 """The tags of the phases, by the kind of the job; a phase without tag has stages."""

@@ -192,6 +192,8 @@ class Certificates:
             if cell is None:
                 continue
             for account in self._contexts.accounts(name):
+                if self._contexts.ends(name):
+                    break
                 if account not in self._cells.accounts:
                     yield from self._accounts.reconcile_one(account, moment)
             # Drawn only if something changes, yet the same for the whole edit.
@@ -207,6 +209,8 @@ class Certificates:
     ) -> CertificateRecord:
         """Choose the CA, then say which jobs should exist for it: one transaction."""
         context = self._contexts.of(record)
+        if context.ends:
+            return reconcile(record, context, moment)
         reason = reason_to_issue(record, context, moment.now)
         record = choose(record, context, reason, moment.now)
         return reconcile(record, self._contexts.of(record), moment)

@@ -117,6 +117,7 @@ class Hooks:
                 for name, table in config.certificate.items()
                 if table.nf is not None
             },
+            ended={n: cell.record.tombstones for n, cell in cells.nfs.items()},
             alarms=tuple(
                 StandingAlarm(
                     kind=alarm.kind,

@@ -105,6 +105,8 @@ _EVENTS: Final[Mapping[str, Word]] = {
     "endpoint.swapped": Word.DEPLOYMENT,
     "deploy.begun": Word.DEPLOYMENT,
     "deploy.failed": Word.DEPLOYMENT,
+    "endpoint.left": Word.DEPLOYMENT,
+    "nf.ending": Word.OPERATOR,
     "issue.failed": Word.ERROR,
     "account.failed": Word.ERROR,
 }

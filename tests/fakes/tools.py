@@ -114,6 +114,17 @@ class Hands:
         """Prune."""
         self.done.append(f"prune {certificate} {sorted(keep)}")
 
+    async def withdraw(
+        self, certificate: str, endpoint: str, config: Certificate
+    ) -> None:
+        """Withdraw."""
+        del config
+        self.done.append(f"withdraw {certificate}@{endpoint}")
+
+    async def clear(self, certificate: str) -> None:
+        """Clear."""
+        self.done.append(f"clear {certificate}")
+
     async def publish_roots(self, name: str, version: int, bundle: str) -> None:
         """Publish a list."""
         del bundle

@@ -166,7 +166,7 @@ async def test_each_socket_takes_its_classes(
 async def test_destroying_is_for_root_and_for_who_is_listed(
     tmp_path: Path, handler: Recorder, uids: tuple[int, ...], kind: str
 ) -> None:
-    """Uid 4321 asks to decommission: refused unless listed, and then not there yet."""
+    """Uid 4321 asks to destroy keys: refused unless listed, and then not there yet."""
     async with serving(tmp_path, handler, destroy_uids=uids):
         assert await kind_for_uid(4321, tmp_path) == kind
         assert await kind_for_uid(0, tmp_path) == "control.unknown-verb"
@@ -184,7 +184,7 @@ async def test_a_user_that_has_no_name_here_cannot_be_listed(
 
 
 async def kind_for_uid(uid: int, directory: Path) -> str:
-    """Ask to decommission as another user and return the kind of the refusal."""
+    """Ask to destroy keys as another user and return the kind of the refusal."""
     # Relative to the directory, because those above it are closed to others.
     program = (
         "import os, socket, sys\n"
@@ -193,7 +193,7 @@ async def kind_for_uid(uid: int, directory: Path) -> str:
         "os.setuid(int(sys.argv[2]))\n"
         "sock = socket.socket(socket.AF_UNIX)\n"
         "sock.connect('control.sock')\n"
-        'sock.sendall(b\'{"verb":"decommission"}\\n\')\n'
+        'sock.sendall(b\'{"verb":"keys-destroy"}\\n\')\n'
         "print(sock.recv(65536).decode())\n"
     )
     directory.chmod(0o711)

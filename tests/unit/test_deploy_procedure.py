@@ -55,6 +55,17 @@ class Host:
         """Note a pruning."""
         self.done.append(f"prune {certificate} {sorted(keep)}")
 
+    async def withdraw(
+        self, certificate: str, endpoint: str, config: Certificate
+    ) -> None:
+        """Note a withdrawal."""
+        self.done.append(f"withdraw {certificate} {endpoint}")
+        assert config.names
+
+    async def clear(self, certificate: str) -> None:
+        """Note that nothing is left."""
+        self.done.append(f"clear {certificate}")
+
     async def tell(self, reload: Reload) -> None:
         """Note a signal."""
         self.done.append(f"tell {reload.unit}")

@@ -1,0 +1,218 @@
+"""The end of a certificate whose network function is decommissioned.
+
+Two things begin at once, and neither waits for the other: its endpoints stop using it,
+and every certificate that could still be used is revoked (cessationOfOperation). A key
+is destroyed when no endpoint uses it; a CA that does not answer keeps none, unless only
+the key can sign the revocation. What is left on disk goes last. The end itself performs
+nothing else: like a replacement it waits for the jobs that do.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from agent.jobs import farewell, revoking
+from agent.jobs.abandon import pending, reconcile_abandoned, with_abandoned
+from agent.jobs.alarms import with_alarms
+from agent.jobs.context import Context
+from agent.jobs.envelope import backed_off
+from agent.jobs.retiring import reconcile_keys
+from agent.jobs.status import ON_HOLD
+from agent.jobs.step import Do, Failed, Moment, Performed, Wait
+from agent.records.certificate import CertificateRecord, EndpointRecord
+from agent.records.ending import Ended, Ending, EndJob
+from agent.records.keys import FILE_STORE, KeyRecord, KeyState
+from agent.records.revocation import IssuedRecord
+
+REASON: Final = "cessationOfOperation"
+"""RFC 5280 section 5.3.1; what CMP's rr says when a function is taken away."""
+SINGLE: Final = ("requesting", "renewal_info", "checking")
+"""Members with jobs of an ordinary life, beside orders and deployments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Remove what is left of the certificate on disk."""
+
+    name = "clear"
+
+
+Effect = Clear
+Outcome = Performed | Failed
+
+
+def reconcile(
+    record: CertificateRecord, context: Context, moment: Moment
+) -> CertificateRecord:
+    """Return the record with the jobs that should exist now that its NF ends.
+
+    A hold does not keep anything from its end.
+    """
+    if record.ended is not None:
+        return record
+    record = _begun(record, context, moment)
+    record = _without_ordinary(record, context, moment)
+    record = _with_farewells(record, moment)
+    record = _with_revocations(record, moment)
+    record = revoking.forget_ended(record, moment)
+    record = reconcile_keys(record, context, moment)
+    record = reconcile_abandoned(record, context)
+    return with_alarms(record, context, moment.now)
+
+
+def next_change(record: CertificateRecord, now: datetime) -> datetime | None:
+    """Return when a certificate that cannot be revoked ends by itself."""
+    ends = (issued.not_after for issued in record.issued)
+    return min((end for end in ends if end > now), default=None)
+
+
+def undone(record: CertificateRecord) -> CertificateRecord:
+    """Return the record of a certificate whose network function does not end.
+
+    After an end, with another instance, it begins anew; its keys are numbered on.
+    """
+    if record.ended is not None:
+        return CertificateRecord(
+            name=record.name,
+            keys=record.keys,
+            key_count=record.key_count,
+            publication_count=record.publication_count,
+            issued=record.issued,
+            retire=record.retire,
+            abandon=record.abandon,
+            orders=record.orders,
+        )
+    if record.end is None:
+        return record
+    served = {
+        name: replace(endpoint, left_at=None)
+        for name, endpoint in record.endpoints.items()
+    }
+    return replace(record, end=None, farewell={}, endpoints=served)
+
+
+def next_step(
+    record: CertificateRecord, job: EndJob, context: Context, now: datetime
+) -> Do[Effect] | Wait:
+    """Return what the end waits for; when nothing is left to wait for, clear."""
+    if job.not_before is not None and now < job.not_before:
+        reason = job.failure.message if job.failure else "it is tried again"
+        return Wait(until=job.not_before, reason=reason)
+    waits = _waits(record, context, now)
+    return Wait(until=None, reason=waits) if waits else Do(Clear())
+
+
+def fold(
+    record: CertificateRecord, job: EndJob, outcome: Outcome, moment: Moment
+) -> CertificateRecord:
+    """Return the record after its end: nothing of it is left, and it says so."""
+    if isinstance(outcome, Failed):
+        after = backed_off(job, outcome.failure, moment.draw)
+        return replace(record, end=after)
+    phase = job.phase
+    return replace(
+        record,
+        end=None,
+        ended=Ended(nf=phase.nf, instance_id=phase.instance_id, at=moment.now),
+        publications=(),
+        alarms={},
+        status=None,
+        renewal=None,
+        renew_asked=None,
+        choice=None,
+        parked={},
+    )
+
+
+def _begun(
+    record: CertificateRecord, context: Context, moment: Moment
+) -> CertificateRecord:
+    table, name = context.nf, context.config.nf
+    if record.end is not None or table is None or name is None:
+        return record
+    job = EndJob(
+        id=f"{moment.token[:12]}-end",
+        phase=Ending(nf=name, instance_id=table.instance_id),
+        reason=f"nf {name} is decommissioned",
+        created=moment.now,
+    )
+    return replace(record, end=job, refused=None, replacing=None, renew_asked=None)
+
+
+def _without_ordinary(
+    record: CertificateRecord, context: Context, moment: Moment
+) -> CertificateRecord:
+    """Return the record without the jobs of an ordinary life.
+
+    One whose effect is on the way is waited for: what it brings has to be revoked.
+    """
+    job = record.issue
+    if job is not None and not job.running:
+        left = pending(job)
+        record = with_abandoned(record, left, record.wanted, context, moment)
+        record = replace(record, issue=None, wanted=None)
+    for member in SINGLE:
+        held = getattr(record, member)
+        if held is not None and not held.running:
+            record = replace(record, **{member: None})
+    running = {name: job for name, job in record.deploy.items() if job.running}
+    return record if running == record.deploy else replace(record, deploy=running)
+
+
+def _with_farewells(record: CertificateRecord, moment: Moment) -> CertificateRecord:
+    """Return the record with a farewell wherever something is served."""
+    jobs = dict(record.farewell)
+    for name, endpoint in record.endpoints.items():
+        if name not in record.deploy and name not in jobs and _serves(endpoint):
+            jobs[name] = farewell.begin(name, moment)
+    return record if jobs == record.farewell else replace(record, farewell=jobs)
+
+
+def _serves(endpoint: EndpointRecord) -> bool:
+    return bool(endpoint.live or endpoint.proven)
+
+
+def _with_revocations(record: CertificateRecord, moment: Moment) -> CertificateRecord:
+    for issued in _usable(record, moment.now):
+        if issued.fingerprint not in record.revoke:
+            record = revoking.begin(
+                record, issued, moment, reason=REASON, why="its nf is decommissioned"
+            )
+    return record
+
+
+def _usable(record: CertificateRecord, now: datetime) -> list[IssuedRecord]:
+    """Return what could still be used: not ended, and not revoked for good."""
+    return [
+        issued
+        for issued in record.issued
+        if issued.not_after > now
+        and issued.directory
+        and (issued.revocation is None or issued.revocation.reason == ON_HOLD)
+    ]
+
+
+def _waits(record: CertificateRecord, context: Context, now: datetime) -> str:
+    """Return what comes first, one clause; empty where nothing is left."""
+    usable = _usable(record, now)
+    endpoints = [n for n, e in record.endpoints.items() if _serves(e)]
+    keys = [key for key in record.keys if _goes(key, context)]
+    busy = (record.issue, record.requesting, record.renewal_info, record.checking)
+    waits = (
+        (any(busy) or record.deploy, "what is under way comes to its end first"),
+        (record.farewell or endpoints, "its endpoints are taken out of service first"),
+        (usable or record.revoke, f"certificates are revoked first: {len(usable)}"),
+        (keys, f"its keys are destroyed first: {len(keys)}"),
+        (record.abandon, "authorizations of its last order are given up first"),
+    )
+    return next((words for holds, words in waits if holds), "")
+
+
+def _goes(key: KeyRecord, context: Context) -> bool:
+    """Tell whether a key is ours to destroy, and is still there."""
+    left_to_others = context.never_destroy and key.store != FILE_STORE
+    return (
+        not key.adopted and not left_to_others and key.state is not KeyState.DESTROYED
+    )

@@ -1,0 +1,102 @@
+"""What the daemon shows and tells of its network functions. Pure."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from agent.config.nf import Nf
+from agent.events import Event
+from agent.jobs.context import Context
+from agent.jobs.ending import next_step
+from agent.jobs.nf import is_open, left
+from agent.jobs.step import Wait
+from agent.records.certificate import CertificateRecord
+from agent.records.nf import NfRecord
+from agent.records.others import AccountRecord
+from agent.shapes import NfState, NfView
+
+Certificates = Mapping[str, CertificateRecord | None]
+"""Records by name; None for one that cannot be read."""
+
+
+def nf_view(
+    record: NfRecord,
+    table: Nf,
+    certificates: Certificates,
+    waits: tuple[str, ...],
+) -> NfView:
+    """Return one network function as it is configured now."""
+    stone = record.tombstone(table.instance_id)
+    ends = record.ends(table.instance_id)
+    begun = record.ending if ends and stone is None else None
+    state = NfState.DECOMMISSIONING if begun else NfState.IN_SERVICE
+    return NfView(
+        name=record.name,
+        instance_id=table.instance_id,
+        types=table.types,
+        state=NfState.DECOMMISSIONED if stone else state,
+        asked_at=stone.asked_at if stone else begun.asked_at if begun else None,
+        ended_at=stone.ended_at if stone else None,
+        certificates=tuple(certificates),
+        waits=waits if begun else (),
+    )
+
+
+def waits_of(
+    record: NfRecord,
+    certificates: Certificates,
+    contexts: Mapping[str, Context],
+    accounts: Mapping[str, AccountRecord],
+    now: datetime,
+) -> tuple[str, ...]:
+    """Return what the end of a network function waits for, a clause each."""
+    asked = record.ending
+    if asked is None:
+        return ()
+    found = list(
+        _waits(left(asked.instance_id, certificates), certificates, contexts, now)
+    )
+    if found:
+        return tuple(found)
+    return tuple(
+        f"account {name} is given up"
+        for name, account in accounts.items()
+        if is_open(account) and account.closed_with == record.name
+    )
+
+
+def _waits(
+    names: list[str],
+    certificates: Certificates,
+    contexts: Mapping[str, Context],
+    now: datetime,
+) -> Iterator[str]:
+    for name in names:
+        known, context = certificates[name], contexts.get(name)
+        if known is None or context is None:
+            yield f"certificate {name} cannot be read"
+            continue
+        job = known.end
+        step = None if job is None else next_step(known, job, context, now)
+        reason = step.reason if isinstance(step, Wait) else "it begins"
+        yield f"certificate {name}: {reason}"
+
+
+def narrate_nf(before: NfRecord, after: NfRecord) -> Iterator[Event]:
+    """Yield what happened between two records of a network function."""
+    asked = after.ending
+    if asked is not None and asked != before.ending:
+        fields = {"nf_instance_id": asked.instance_id}
+        text = "is decommissioned, as an operator asked"
+        yield Event(subject=after.name, kind="nf.ending", text=text, fields=fields)
+    if after.tombstones and after.tombstones != before.tombstones:
+        stone = after.tombstones[-1]
+        yield Event(
+            subject=after.name,
+            kind="nf.decommissioned",
+            text=f"is decommissioned, {len(stone.certificates)} certificates are gone",
+            fields={
+                "nf_instance_id": stone.instance_id,
+                "certificates": ", ".join(stone.certificates),
+                "accounts": ", ".join(stone.accounts),
+            },
+        )

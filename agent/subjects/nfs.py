@@ -1,0 +1,94 @@
+"""Network functions as subjects: they end when nothing of theirs is left.
+
+They have no jobs: what is to be done stands with their certificates and accounts.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from agent.admission import Place, Urgency
+from agent.cells import Cell, Cells
+from agent.config.model import Config
+from agent.contexts import Contexts
+from agent.jobs import nf
+from agent.records.job import Failure
+from agent.records.nf import NfRecord
+from agent.runner import Work
+from agent.subjects.subject import Draw
+
+
+class Nfs:
+    """Every network function that ends; satisfies `subjects.subject.Subjects`."""
+
+    def __init__(self, cells: Cells, contexts: Contexts) -> None:
+        """Take the collaborators; `configure` comes before the first turn."""
+        self._cells = cells
+        self._contexts = contexts
+        self._config = Config()
+
+    def configure(self, config: Config) -> None:
+        """Take the configuration in force."""
+        self._config = config
+
+    def reconcile(self, moment: Draw) -> Iterator[datetime]:
+        """Close what was theirs alone, then leave the tombstone; nothing is awaited.
+
+        Certificates come to their end before, in their own records: so each step is
+        one rename, and a crash between two of them changes nothing.
+        """
+        for name, cell in self._cells.nfs.items():
+            if cell.record.ending is not None and name in self._config.nf:
+                self._end(name, cell, moment)
+        yield from ()
+
+    def _end(self, name: str, cell: Cell[NfRecord], moment: Draw) -> None:
+        asked, certificates = cell.record.ending, self._certificates(name)
+        if asked is None or nf.left(asked.instance_id, certificates):
+            return
+        accounts = () if asked.keep_account else self._accounts(certificates)
+        at = moment()
+        for account in accounts:
+            known = self._cells.accounts[account]
+            known.change(lambda record: nf.closing(record, name, at))
+        if any(nf.is_open(self._cells.accounts[a].record) for a in accounts):
+            return
+        closed = [a for a in accounts if self._cells.accounts[a].record.closed]
+        cell.change(lambda record: nf.ended(record, certificates, closed, at))
+
+    def _certificates(self, name: str) -> dict[str, Any]:
+        cells = self._cells.certificates
+        return {
+            certificate: cells[certificate].record if certificate in cells else None
+            for certificate, table in self._config.certificate.items()
+            if table.nf == name
+        }
+
+    def _accounts(self, certificates: dict[str, Any]) -> list[str]:
+        """Return the accounts that only this network function, or none, is left to."""
+        used = {a for name in certificates for a in self._contexts.accounts(name)}
+        idle = used & self._contexts.idle_accounts() & self._cells.accounts.keys()
+        return sorted(idle)
+
+    def jobs(self, now: datetime) -> Iterator[Urgency]:  # noqa: ARG002 -- there are none
+        """Yield nothing."""
+        yield from ()
+
+    def work(self, place: Place, moment: Draw) -> Work[Any, Any]:  # noqa: ARG002
+        """Raise: there is no job."""
+        raise LookupError(place.name)
+
+    def is_suspect(self, place: Place) -> bool:  # noqa: ARG002 -- there are none
+        """Return False."""
+        return False
+
+    def ca(self, place: Place) -> str | None:  # noqa: ARG002 -- there are none
+        """Return None."""
+        return None
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield nothing."""
+        yield from ()
+
+    async def settle(self, place: Place) -> None:
+        """Let go of nothing."""
