@@ -9,13 +9,11 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from agent.clock import SystemClock
 from agent.daemon import run
@@ -110,14 +108,13 @@ def _name(record: Record) -> str:
 
 
 def begun_effects(record: Record) -> Iterator[str]:
-    """Yield the effects that a record says are under way."""
-    kinds = ("issue", "abandon", "register", "roll", "update", "deactivate")
-    jobs: list[object] = [getattr(record, kind, None) for kind in kinds]
-    for table in ("deploy", "retire", "revoke"):
-        jobs += getattr(record, table, {}).values()
-    for job in jobs:
-        if getattr(job, "running", False):
-            yield msgspec.structs.asdict(job)["intent"]  # type: ignore[arg-type]  # a job
+    """Yield the effects that a record says are under way, but for those of tokens."""
+    members = getattr(record, "JOBS", {}).values()
+    for member in members:
+        held = getattr(record, member)
+        for job in held.values() if isinstance(held, Mapping) else [held]:
+            if job is not None and job.running:
+                yield job.intent
 
 
 @dataclass(slots=True)

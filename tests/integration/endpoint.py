@@ -65,7 +65,9 @@ class Endpoint:
         elif mood == ["refuse", publication.name]:
             self._context = None
         else:
-            self._context = _context(publication / "combined.pem")
+            combined = publication / "combined.pem"
+            # One that was withdrawn: every handshake fails.
+            self._context = _context(combined) if combined.exists() else None
 
 
 def _read(path: Path) -> str:
