@@ -26,6 +26,9 @@ def needed_publications(
     needed = set[int]() if ends else {p.number for p in record.publications[-1:]}
     for endpoint in record.endpoints.values():
         needed |= {endpoint.live, endpoint.proven}
+    if record.farewell:
+        # What is withdrawn may be served until the endpoint has been told.
+        needed |= {p.number for p in record.publications}
     for job in record.deploy.values():
         needed |= {job.phase.publication, job.phase.previous}
     configured = {e.name for e in context.endpoints}

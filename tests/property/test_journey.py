@@ -41,6 +41,7 @@ class Journey:
     def __init__(self, faults: list[Fault], *, lists: bool) -> None:
         """Begin with nothing; each effect takes the next fault."""
         self.record = CertificateRecord(name="amf1")
+        self.context = CONTEXT
         self.ca = ModelCa(lists=lists)
         self.host = ModelHost()
         self.now = NOW
@@ -51,7 +52,7 @@ class Journey:
     def travel(self, done: Callable[[CertificateRecord], bool]) -> None:
         """Go on until something is so; fail where nothing moves any more."""
         for _ in range(LIMIT):
-            self._store(reconcile(self.record, CONTEXT, self._moment()))
+            self._store(reconcile(self.record, self.context, self._moment()))
             if done(self.record):
                 return
             slot = self._due()
@@ -66,17 +67,17 @@ class Journey:
         return found[self._count % len(found)] if found else None
 
     def _next(self, slot: Slot) -> Do[Any] | Wait:
-        return next_step(self.record, slot, CONTEXT, self.now)
+        return next_step(self.record, slot, self.context, self.now)
 
     def _wait(self) -> None:
         """Let time pass to what comes next; an operator lifts a quarantine."""
-        until = [next_change(self.record, CONTEXT, self.now)]
+        until = [next_change(self.record, self.context, self.now)]
         for slot, job in jobs(self.record).items():
             step = self._next(slot)
             assert isinstance(step, Wait)
             assert step.reason
             until.append(step.until)
-            if step.until is None and slot.kind != "replace":
+            if step.until is None and slot.kind not in {"replace", "end"}:
                 assert job.crashes >= 3
                 self._release()
                 return
@@ -138,7 +139,7 @@ class Journey:
                 order = self.ca.order(wanted.url, self.now)
                 assert not order.answered, "a challenge was answered twice"
             case retire.DestroyKey(identity):
-                assert identity not in needed_keys(self.record, CONTEXT, self.now)
+                assert identity not in needed_keys(self.record, self.context, self.now)
                 shown = self.record.publication(self.host.served)
                 assert shown is None or shown.issuance.key != identity
             case _:
@@ -173,7 +174,7 @@ class Journey:
 
     def _fold(self, slot: Slot, effect: Any, outcome: Any) -> None:
         before = self.record.issue
-        after = fold(self.record, slot, effect, outcome, CONTEXT, self._moment())
+        after = fold(self.record, slot, effect, outcome, self.context, self._moment())
         self._store(after)
         issuing = after.issue
         if issuing and issuing.failure and issuing.failure.kind == "acme.order-lost":

@@ -15,7 +15,7 @@ from agent.acme.identifiers import Identifier
 from agent.acme.messages import Authorization, Challenge, Order
 from agent.acme.problem import PREFIX, Problem
 from agent.errors import AgentError
-from agent.jobs import deploy, retire
+from agent.jobs import deploy, farewell, retire
 from agent.jobs.issue import effects as issue
 from agent.jobs.step import Performed
 from agent.records.deployment import Sight, Sighting
@@ -223,8 +223,11 @@ def refusals(effect: Any, now: datetime) -> dict[Fault, AgentError]:
     if own:
         return {Fault.PART_AWAY: GoneError("token.absent")}
     if not isinstance(effect, issue.Effect):
-        failed = "endpoint.down" if isinstance(effect, deploy.Tell) else "publication"
-        watched = isinstance(effect, deploy.LookBefore | deploy.Watch)
+        told = isinstance(effect, deploy.Tell | farewell.Tell)
+        failed = "endpoint.down" if told else "publication"
+        watched = isinstance(
+            effect, deploy.LookBefore | deploy.Watch | farewell.LookAfter
+        )
         return {} if watched else {Fault.PART_AWAY: GoneError(failed)}
     errors: dict[Fault, AgentError] = {
         Fault.LOST_BEFORE: GoneError("transport"),
