@@ -1,8 +1,10 @@
 """What the daemon shows and tells of its network functions. Pure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
+from agent.config.model import Config
 from agent.config.nf import Nf
 from agent.events import Event
 from agent.jobs.context import Context
@@ -16,6 +18,32 @@ from agent.shapes import NfState, NfView
 
 Certificates = Mapping[str, CertificateRecord | None]
 """Records by name; None for one that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Every record that the end of a network function concerns, by name."""
+
+    nfs: Mapping[str, NfRecord]
+    certificates: Mapping[str, CertificateRecord]
+    accounts: Mapping[str, AccountRecord]
+
+
+def nf_views(
+    config: Config, known: Known, contexts: Mapping[str, Context], now: datetime
+) -> tuple[NfView, ...]:
+    """Return every configured network function."""
+    shown = []
+    for name, table in sorted(config.nf.items()):
+        record = known.nfs.get(name, NfRecord(name=name))
+        certificates = {
+            certificate: known.certificates.get(certificate)
+            for certificate, its in config.certificate.items()
+            if its.nf == name
+        }
+        waits = waits_of(record, certificates, contexts, known.accounts, now)
+        shown.append(nf_view(record, table, certificates, waits))
+    return tuple(shown)
 
 
 def nf_view(

@@ -22,12 +22,11 @@ from agent.keys.ports import TokenStatus
 from agent.listviews import trust_view
 from agent.loading import Loaded
 from agent.manager import Manager
-from agent.nfviews import nf_view, waits_of
+from agent.nfviews import Known, nf_views
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
 from agent.records.job import Severity
 from agent.records.keys import KeyRecord
-from agent.records.nf import NfRecord
 from agent.renewal.breaker import of_directory
 from agent.shapes import (
     AccountView,
@@ -170,22 +169,13 @@ class Vitals:
     def _nfs(
         self, contexts: Mapping[str, Context], now: datetime
     ) -> tuple[NfView, ...]:
-        cells, config = self._cells, self._loading.config
-        accounts = {name: cell.record for name, cell in cells.accounts.items()}
-        shown = []
-        for name, table in sorted(config.nf.items()):
-            known = cells.nfs.get(name)
-            record = NfRecord(name=name) if known is None else known.record
-            certificates = {
-                certificate: cells.certificates[certificate].record
-                if certificate in cells.certificates
-                else None
-                for certificate, its in config.certificate.items()
-                if its.nf == name
-            }
-            waits = waits_of(record, certificates, contexts, accounts, now)
-            shown.append(nf_view(record, table, certificates, waits))
-        return tuple(shown)
+        cells = self._cells
+        known = Known(
+            nfs={name: cell.record for name, cell in cells.nfs.items()},
+            certificates={n: cell.record for n, cell in cells.certificates.items()},
+            accounts={name: cell.record for name, cell in cells.accounts.items()},
+        )
+        return nf_views(self._loading.config, known, contexts, now)
 
     def keys(self) -> tuple[KeyView, ...]:
         """Return every key that a record of ours knows."""

@@ -170,7 +170,9 @@ def context(
 
 def account_context(**changes: Any) -> AccountContext:
     """Return the context of the account; `key`, `contact` and so on are its table's."""
-    around = {k: changes.pop(k) for k in ("busy", "never_destroy") if k in changes}
+    around = {
+        k: changes.pop(k) for k in ("busy", "never_destroy", "idle") if k in changes
+    }
     base: dict[str, Any] = {"ca": "operator", "key": AccountKey(token="hsm")}
     return AccountContext(
         config=Account(**(base | changes)),
