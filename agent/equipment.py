@@ -21,6 +21,7 @@ from agent.config.attestation import CHALLENGE
 from agent.config.authorities import Ca, ClientIdentity, allowed_hosts
 from agent.config.model import Config
 from agent.config.token_authority import TokenAuthority
+from agent.config.tokens import Token
 from agent.config.trail import Audit
 from agent.config.trust import Trust
 from agent.config.units import duration
@@ -43,6 +44,7 @@ from agent.solvers.dnspersist01 import DnsPersist01
 from agent.solvers.http01 import Http01
 from agent.solvers.tkauth01 import TkAuth01
 from agent.solvers.tlsalpn01.solver import TlsAlpn01
+from agent.solvers.tpm import Tpm
 from agent.transport import HttpsTransport, Peer
 
 
@@ -144,9 +146,7 @@ def _solvers(stock: Stock) -> tuple[dict[str, Solver], dict[str, Ready]]:
         stock.read_secret,
         stock.clock,
     )
-    solvers[CHALLENGE] = DeviceAttest01(
-        lambda name: stock.config().token[name].token, stock.clock
-    )
+    solvers[CHALLENGE] = _attester(stock)
     ready: dict[str, Ready] = {
         "http-01": http01.ready,
         "tls-alpn-01": tls_alpn01.ready,
@@ -154,6 +154,14 @@ def _solvers(stock: Stock) -> tuple[dict[str, Solver], dict[str, Ready]]:
         "dns-account-01": dns01.ready,
     }
     return solvers, ready
+
+
+def _attester(stock: Stock) -> DeviceAttest01:
+    def token(name: str) -> Token:
+        return stock.config().token[name]
+
+    tpm = Tpm(token, stock.read_secret, stock.environ)
+    return DeviceAttest01(token, tpm, stock.clock)
 
 
 def _connect(stock: Stock, table: Ca, roots: str | None) -> HttpsTransport:

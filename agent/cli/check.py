@@ -6,7 +6,9 @@ import sys
 from agent.cli.configured import add_config, loaded
 from agent.cli.exits import Exit
 from agent.config.advice import advice
-from agent.solvers.dns01.lexicon import require_installed
+from agent.config.model import Certificate
+from agent.solvers import tpm
+from agent.solvers.dns01 import lexicon
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +22,9 @@ def run(options: argparse.Namespace) -> int:
     config = found.config
     if config.dns01 is not None and config.dns01.provider == "lexicon":
         # What else it takes is looked at by pre-flight; this no configuration can mend.
-        require_installed()
+        lexicon.require_installed()
+    if any(_by_tpm(table) for table in config.certificate.values()):
+        tpm.require_installed()
     for line in advice(config):
         print(f"nfcertd: advice: {line}", file=sys.stderr)
     for line in found.lacks():
@@ -28,3 +32,7 @@ def run(options: argparse.Namespace) -> int:
     count = len(config.certificate) + len(found.waiting)
     print(f"{options.config} is valid: {count} certificate{'' if count == 1 else 's'}")
     return Exit.OK
+
+
+def _by_tpm(table: Certificate) -> bool:
+    return table.attestation is not None and table.attestation.format == "tpm"

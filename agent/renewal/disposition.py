@@ -50,6 +50,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "endpoint.failed": _BACK,
     "solver": _BACK,
     "solver.attestation": _BACK,
+    "solver.attestation-denied": _OPERATOR,
     "solver.attestation-mismatch": _OPERATOR,
     "solver.authority": _BACK,
     "solver.authority-denied": _OPERATOR,

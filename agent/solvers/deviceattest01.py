@@ -6,7 +6,7 @@ CA would refuse is looked for here first, because a refused statement costs an o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from agent.acme.attestation import signed_octets, step_object
+from agent.acme.tpm import qualifying_data, tpm_object
 from agent.clock import Clock
 from agent.config.attestation import Attestation
+from agent.config.tokens import Token
 from agent.config.units import duration
 from agent.files import read_bounded
 from agent.pki.chain import MAX_CHAIN, ChainError, parse_anchors
@@ -29,6 +31,7 @@ from agent.pki.uri import key_uri
 from agent.ports import KeySigner, Presentation
 from agent.programs import answer
 from agent.solvers.errors import AttestationError, AttestationMismatchError
+from agent.solvers.tpm import Tpm
 
 MAX_PRINTED: Final = 1 << 16
 """Octets of a chain, or of an attestation object in base64url."""
@@ -40,9 +43,10 @@ _BASE64URL: Final = frozenset(
 class DeviceAttest01:
     """Answers with attestation objects; satisfies `agent.ports.Solver`."""
 
-    def __init__(self, token_uri: Callable[[str], str], clock: Clock) -> None:
-        """Take what gives the URI of a configured token by its name, and a clock."""
-        self._token_uri = token_uri
+    def __init__(self, token: Callable[[str], Token], tpm: Tpm, clock: Clock) -> None:
+        """Take the tables of tokens, what certifies by a TPM, and a clock."""
+        self._token = token
+        self._tpm = tpm
         self._clock = clock
 
     @asynccontextmanager
@@ -62,21 +66,40 @@ class DeviceAttest01:
             )
         if table.format == "object":
             return _printed_object(await self._run(table, presentation))
+        if table.format == "tpm":
+            return await self._by_tpm(table, presentation)
         return await self._step(table, presentation)
 
     async def _step(self, table: Attestation, presentation: Presentation) -> str:
         if table.certificate is not None:
-            pem = await asyncio.to_thread(read_bounded, Path(table.certificate))
+            pem = await _read(table.certificate)
         else:
             pem = await self._run(table, presentation)
         key = presentation.certificate_key
-        chain = self._checked(pem, key.public)
+        certificates = self._valid(pem)
+        if _spki(certificates[0]) != key.public:
+            raise AttestationMismatchError(
+                "the attestation certificate is of another key than the certificate's",
+                hint="its first certificate is that of the key in the token",
+            )
         signature = await key.sign(signed_octets(presentation.key_authorization))
         try:
-            return step_object(key.public, chain, signature)
+            return step_object(key.public, _der(certificates), signature)
         except ValueError as error:
             raise AttestationMismatchError(
                 str(error), hint="use another type of key, or format = object"
+            ) from error
+
+    async def _by_tpm(self, table: Attestation, presentation: Presentation) -> str:
+        certificates = self._valid(await _read(table.certificate or ""))
+        data = qualifying_data(presentation.key_authorization)
+        key = presentation.certificate_key
+        certified = await self._tpm.certify(table, key, data)
+        try:
+            return tpm_object(certified, _spki(certificates[0]), _der(certificates))
+        except ValueError as error:
+            raise AttestationMismatchError(
+                str(error), hint="look at attestation_key and its certificate"
             ) from error
 
     async def _run(self, table: Attestation, presentation: Presentation) -> bytes:
@@ -96,12 +119,12 @@ class DeviceAttest01:
         return await answer(table.command, environment, within, public, MAX_PRINTED)
 
     def _uri(self, key: KeySigner) -> str:
-        return key_uri(self._token_uri(key.store), bytes.fromhex(key.id))
+        return key_uri(self._token(key.store).token, bytes.fromhex(key.id))
 
-    def _checked(self, pem: bytes, public: bytes) -> list[bytes]:
-        """Return the chain as the statement has it, once it is of this key.
+    def _valid(self, pem: bytes) -> Sequence[x509.Certificate]:
+        """Return a chain whose first certificate is valid now.
 
-        Who is trusted to vouch for it is the CA's to judge.
+        Who is trusted to vouch is the CA's to judge.
         """
         try:
             certificates = parse_anchors(pem)
@@ -110,26 +133,28 @@ class DeviceAttest01:
         if len(certificates) > MAX_CHAIN:
             raise _unreadable(f"the attestation has {len(certificates)} certificates")
         leaf, now = certificates[0], self._clock.now()
-        try:
-            attested = _spki(leaf)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise _unreadable("the attestation holds a key of no known kind") from error
-        if attested != public:
-            raise AttestationMismatchError(
-                "the attestation certificate is of another key than the certificate's",
-                hint="its first certificate is that of the key in the token",
-            )
         if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
             raise AttestationMismatchError(
                 f"the attestation certificate is not valid at {now:%FT%TZ}",
                 hint="have the key attested again",
             )
-        return [each.public_bytes(Encoding.DER) for each in certificates]
+        return certificates
+
+
+async def _read(path: str) -> bytes:
+    return await asyncio.to_thread(read_bounded, Path(path))
 
 
 def _spki(certificate: x509.Certificate) -> bytes:
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _unreadable("the attestation holds a key of no known kind") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _der(certificates: Sequence[x509.Certificate]) -> list[bytes]:
+    return [each.public_bytes(Encoding.DER) for each in certificates]
 
 
 def _printed_object(output: bytes) -> str:

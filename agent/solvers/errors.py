@@ -75,6 +75,12 @@ class AttestationError(SolverError):
     kind = "solver.attestation"
 
 
+class AttestationDeniedError(SolverError):
+    """What would attest a key is not there, or refuses for a reason that stays."""
+
+    kind = "solver.attestation-denied"
+
+
 class AttestationMismatchError(SolverError):
     """What attests a key is of another key, or not valid any more."""
 

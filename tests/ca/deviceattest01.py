@@ -1,8 +1,9 @@
-"""Validation of device-attest-01 for real: the format `step`, checked as step-ca does.
+"""Validation of device-attest-01 for real: `step` and `tpm`, checked as step-ca does.
 
-draft-ietf-acme-device-attest: the certificates chain to makers that the test named, the
-serial number in them is the device of the order, and the certified key has signed the
-key authorization. Which key that was is remembered until the CSR comes.
+draft-ietf-acme-device-attest: the certificates chain to makers that the test named,
+they are of the device of the order, and the certified key has signed the key
+authorization, or a TPM has certified it (`tests.ca.tpm`). Which key that was is
+remembered until the CSR comes.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from tests.ca import cbor
+from tests.ca import cbor, tpm
 from tests.ca.csr import fingerprint
 from tests.ca.devices import DEVICES
 from tests.ca.identifiers import Identifier
@@ -67,16 +68,17 @@ class DeviceAttest01:
         if not isinstance(found, dict) or not {"fmt", "attStmt"} <= set(found):
             raise refusal("malformed", "the object is no map of fmt and attStmt")
         statement = found["attStmt"]
-        if found["fmt"] != "step" or not isinstance(statement, dict):
-            raise refusal("malformed", "the format is not step")
+        form = found["fmt"]
+        if form not in {"step", "tpm"} or not isinstance(statement, dict):
+            raise refusal("malformed", "the format is neither step nor tpm")
         leaf = self._chain(statement.get("x5c"))
-        if _serial(leaf) != proof.identifier.value.partition("/")[0]:
-            raise refusal("malformed", "another device is attested")
-        signature = statement.get("sig")
-        plain = cbor.decode(signature) if isinstance(signature, bytes) else None
-        if not isinstance(plain, bytes):
-            raise refusal("malformed", "sig is no byte string in a byte string")
-        _verify(leaf, plain, statement.get("alg"), proof.key_authorization.encode())
+        data = proof.key_authorization.encode()
+        if form == "tpm":
+            tpm.require_attestation_key(leaf, proof.identifier)
+            key = tpm.certified_key(statement, leaf, data)
+            self.attested[proof.extra["token"]] = fingerprint(key)
+            return
+        _require_step(statement, leaf, proof)
         self.attested[proof.extra["token"]] = fingerprint(leaf.public_key())
 
     def _chain(self, chain: object) -> x509.Certificate:
@@ -96,6 +98,19 @@ class DeviceAttest01:
         if not any(_issued_by(found[-1], root) for root in self._roots):
             raise refusal("malformed", "the maker is none that this CA believes")
         return found[0]
+
+
+def _require_step(
+    statement: Mapping[object, object], leaf: x509.Certificate, proof: Proof
+) -> None:
+    """Refuse another device, and what the key of the leaf has not signed."""
+    if _serial(leaf) != proof.identifier.value.partition("/")[0]:
+        raise refusal("malformed", "another device is attested")
+    signature = statement.get("sig")
+    plain = cbor.decode(signature) if isinstance(signature, bytes) else None
+    if not isinstance(plain, bytes):
+        raise refusal("malformed", "sig is no byte string in a byte string")
+    _verify(leaf, plain, statement.get("alg"), proof.key_authorization.encode())
 
 
 def _issued_by(below: x509.Certificate, above: x509.Certificate) -> bool:

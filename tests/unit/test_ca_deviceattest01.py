@@ -129,7 +129,10 @@ def chained(make: Callable[[Any], list[cbor.Value]]) -> Forge:
 FORGED: dict[str, tuple[Forge, str]] = {
     "no map": (lambda _, __: [1], "no map"),
     "no statement": (lambda _, __: {"fmt": "step"}, "no map"),
-    "another format": (lambda _, __: {"fmt": "tpm", "attStmt": {}}, "not step"),
+    "another format": (
+        lambda _, __: {"fmt": "apple", "attStmt": {}},
+        "neither step nor tpm",
+    ),
     "no chain": (but(x5c=[]), "no x5c"),
     "an unknown maker": (
         chained(lambda k: der(STRANGER.attest(k), STRANGER.issuer)),

@@ -242,6 +242,48 @@ def test_only_a_key_in_a_token_and_of_a_known_type_is_attested() -> None:
     assert _problems(tree) == [f"{PATH}.format: object needs a command"]
 
 
+TPM: dict[str, object] = {
+    "permanent_identifier": "A",
+    "format": "tpm",
+    "certificate": "/a.pem",
+    "attestation_key": "0x81010002",
+}
+TPM_RULES: list[tuple[dict[str, object], list[str]]] = [
+    ({}, []),
+    ({"attestation_key_auth": "file:/password"}, []),
+    ({"command": ["/a"]}, [".format: tpm needs certificate, and no command"]),
+    ({"certificate": None}, [".format: tpm needs certificate, and no command"]),
+    ({"attestation_key": None}, [".format: tpm needs attestation_key"]),
+    (
+        {"format": "object", "certificate": None, "command": ["/a"]},
+        ['.attestation_key: needs format = "tpm"'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "clauses"), TPM_RULES)
+def test_a_tpm_needs_its_attestation_key_and_the_certificate_of_that(
+    change: dict[str, object], clauses: list[str]
+) -> None:
+    """Nothing else makes a statement; the file is of no key that is replaced."""
+    value = {k: v for k, v in (TPM | change).items() if v is not None}
+    tree = changed("certificate/sbi/attestation", value)
+    assert _problems(tree) == [f"{PATH}{clause}" for clause in clauses]
+    tree["certificate"]["sbi"]["key"] = {"token": "hsm", "type": "ec-p384"}
+    assert _problems(tree) == [f"{PATH}{clause}" for clause in clauses]
+
+
+def test_no_tpm_has_ed25519() -> None:
+    """And handles are of the persistent range."""
+    tree = changed("certificate/sbi/attestation", TPM)
+    tree["certificate"]["sbi"]["key"] = {"token": "hsm", "type": "ed25519"}
+    assert _problems(tree) == [f"{PATH}.format: tpm attests no ed25519 key"]
+    tree = changed(
+        "certificate/sbi/attestation", TPM | {"attestation_key": "0x80000001"}
+    )
+    assert len(_problems(tree)) == 1
+
+
 def test_a_certificate_may_be_for_a_device_alone() -> None:
     """No name is needed."""
     tree = changed("certificate/sbi/attestation", GOOD)

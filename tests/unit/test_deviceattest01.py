@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.acme.identifiers import Identifier
 from agent.config.attestation import Attestation
+from agent.config.tokens import Token
 from agent.errors import AgentError
 from agent.ports import KeySigner, Presentation
 from agent.records.job import Disposition
 from agent.renewal.disposition import failure_of
 from agent.solvers.deviceattest01 import DeviceAttest01
+from agent.solvers.tpm import Tpm
 from tests.ca import cbor
 from tests.ca.deviceattest01 import DeviceAttest01 as Judge
 from tests.ca.identifiers import Identifier as Theirs
@@ -44,6 +46,11 @@ def public_of(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(*kind)
 
 
+def token(name: str) -> Token:
+    """Return the table of a token."""
+    return Token(module="/m.so", token=f"pkcs11:token={name}", pin="file:/pin")
+
+
 async def response(
     table: Attestation | None, key: PrivateKey, **changes: Any
 ) -> dict[str, object]:
@@ -61,7 +68,7 @@ async def response(
         "thumbprint": THUMBPRINT,
         "certificate_key": KeySigner(public_of(key), signing, "hsm", "01ab"),
     }
-    solver = DeviceAttest01(lambda name: f"pkcs11:token={name}", FakeClock(NOW))
+    solver = DeviceAttest01(token, Tpm(token, lambda _: b"1234", {}), FakeClock(NOW))
     async with solver.prepare(Presentation(**(fields | changes))) as found:
         return found
 
