@@ -6,7 +6,6 @@ that no file of the configuration may use.
 """
 
 import hashlib
-import re
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from agent.acme.eab import MacKeyError, decode_key
 from agent.bootstrap.errors import BootstrapError, FormatError, SecretError
 from agent.bootstrap.made import SCHEME, Made, Secret, Use
 from agent.bootstrap.tables import (
@@ -37,7 +37,6 @@ from agent.config.trust import Trust
 from agent.pki import jws
 from agent.pki.chain import ChainError, parse_anchors
 
-_MAC: Final = re.compile(rb"[A-Za-z0-9_-]{2,}={0,2}")
 _FIRST: Final = ord("!")
 _LAST: Final = ord("~")
 
@@ -158,7 +157,7 @@ def check_secret(secret: bytes, use: Use, where: str, public: bytes = b"") -> No
                 _check_key(secret, public)
             case Use.BEARER:
                 _check_line(secret)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, MacKeyError):
         raise SecretError(
             f"{where} is encrypted well, and is not {use.value}"
         ) from None
@@ -171,9 +170,10 @@ def _check_key(secret: bytes, public: bytes) -> None:
 
 
 def _check_mac(secret: bytes) -> None:
-    # Strictly: what reads it later would pass over what is not in the alphabet.
-    if not _MAC.fullmatch(secret):
+    # White space around it is for files; what is encrypted is the key and no more.
+    if secret != secret.strip():
         raise ValueError
+    decode_key(secret)
 
 
 def _check_line(secret: bytes) -> None:

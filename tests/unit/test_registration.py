@@ -44,16 +44,41 @@ def test_the_binding_is_that_of_the_vector() -> None:
     assert made["signature"] == "ynJfrW911sYdRvxRURD2dOyDlVcz3wLCjLGG0oiayzg"
 
 
-@pytest.mark.parametrize("padding", [b"", b"=", b"=\n", b"  "])
+@pytest.mark.parametrize("padding", [b"", b"=", b"=\n", b"  ", b"\r\n"])
 def test_a_mac_key_may_be_padded(padding: bytes) -> None:
     """CAs hand it out with padding and line ends, or without."""
     assert decode_key(MAC_KEY + padding) == bytes(range(32))
 
 
-@pytest.mark.parametrize("text", [b"", b"=", b"\xff\xfe", b"a"])
+NOT_BASE64URL = {
+    "foreign octets": b"\xff\xfe",
+    "one character": b"a",
+    "base64 that is not for urls": b"-_+/",
+    "a character that is passed over": MAC_KEY[:20] + b"!" + MAC_KEY[20:],
+    "a blank within": MAC_KEY[:20] + b" " + MAC_KEY[20:],
+    "a line end within": MAC_KEY[:20] + b"\n" + MAC_KEY[20:],
+    "a quoted key": b'"' + MAC_KEY + b'"',
+    "a key behind its name": b"key=" + MAC_KEY,
+    "padding within": MAC_KEY[:20] + b"=" + MAC_KEY[20:],
+    "too much padding": MAC_KEY + b"==",
+    "padding of a key that needs none": b"AAAA=",
+    "bits that no octet has": MAC_KEY[:-1] + b"9",
+    "a null behind it": MAC_KEY + b"\0",
+}
+
+
+@pytest.mark.parametrize("text", NOT_BASE64URL.values(), ids=NOT_BASE64URL)
 def test_a_mac_key_that_is_none_is_refused_unquoted(text: bytes) -> None:
-    """The error names the form and never the key."""
-    with pytest.raises(MacKeyError, match=r"^the eab key is"):
+    """The error names the form and never the key, nor does what caused it."""
+    with pytest.raises(MacKeyError, match=r"^the eab key is not base64url") as caught:
+        decode_key(text)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("text", [b"", b" \n"])
+def test_no_mac_key_at_all_is_told_apart(text: bytes) -> None:
+    """A file that is empty is another mistake than one with something else."""
+    with pytest.raises(MacKeyError, match=r"^the eab key is empty"):
         decode_key(text)
 
 
