@@ -38,6 +38,7 @@ class Loaded(NamedTuple):
         bundle: The bundle in force, None where there is none.
         made: What it amounts to.
         trouble: Why a bundle that was taken is not in force, empty where none is.
+        unsigned: Why nobody may sign the bundle in force any more, empty where one may.
     """
 
     config: Config
@@ -45,11 +46,14 @@ class Loaded(NamedTuple):
     bundle: BootstrapRecord | None = None
     made: Made | None = None
     trouble: str = ""
+    unsigned: str = ""
 
     def lacks(self) -> Iterator[str]:
         """Yield a clause for everything that a bundle is still to bring."""
         if self.trouble:
             yield f"no bootstrap bundle is in force: {self.trouble}"
+        if self.unsigned:
+            yield f"advice: {self.unsigned}"
         for name, lacks in self.waiting.items():
             yield f"certificate.{name}: waits for the bootstrap bundle, no {lacks} yet"
 
@@ -80,7 +84,30 @@ def load(
     if bundle is None or files.bootstrap is None:
         return Loaded(*settle(files), None, None, trouble)
     made = _made(bundle, bundles(files.agent), files.bootstrap)
-    return Loaded(*settle(files, made.overlay), bundle, made, "")
+    unsigned = _unsigned(bundle, files.bootstrap)
+    return Loaded(*settle(files, made.overlay), bundle, made, "", unsigned)
+
+
+def _unsigned(bundle: BootstrapRecord, table: Bootstrap) -> str:
+    """Return what is to be said where who signed a bundle may sign none any more.
+
+    It stays in force: a host must not lose its CA because its signer has a successor.
+    """
+    from agent.pki import jws  # noqa: PLC0415 -- as above
+
+    for path in table.signer:
+        try:
+            public = jws.public_key(read_bounded(Path(path)))
+        except (FileError, ValueError):
+            # It signs nothing; who hands over the next bundle is told why.
+            continue
+        if jws.key_id(public) == bundle.signer:
+            return ""
+    return (
+        f"bootstrap.signer: bundle {bundle.sequence} in force is signed by "
+        f"{bundle.signer[:16]}, who is none of them any more; "
+        "have it replaced by one of a signer that is"
+    )
 
 
 def _made(bundle: BootstrapRecord, directory: Path, table: Bootstrap) -> Made:

@@ -59,6 +59,7 @@ WELL: Final = frozenset({State.DEPLOYED, State.HELD})
 """States that need nobody while the newest certificate is deployed."""
 _GONE: Final = frozenset({State.UNMANAGED, State.ENDING, State.ENDED})
 """States of certificates that nobody expects to be served."""
+_SEVERITIES: Final = {"bootstrap-signer": Severity.WARNING}
 _DISBELIEVED: Final = "nothing is begun, because the wall clock may not be believed"
 
 
@@ -355,19 +356,16 @@ class Vitals:
             "clock": _DISBELIEVED if self._manager.clock_held else "",
             "audit": self._auditor.trouble,
             "bootstrap": self._loading.loaded.trouble,
+            "bootstrap-signer": self._loading.loaded.unsigned,
         }
         for slug, cause in causes.items():
             if cause:
                 yield _standing(slug, "nfcertd", cause, now)
 
-    def _alarms_of_cas(self, now: datetime) -> list[AlarmView]:
-        return [
-            alarm
-            for ca in self._known_cas()
-            for alarm in alarm_views(
-                "ca", ca.name, ca_alarms(ca, now, self.counters.skews.get(ca.name, 0.0))
-            )
-        ]
+    def _alarms_of_cas(self, now: datetime) -> Iterator[AlarmView]:
+        for ca in self._known_cas():
+            skew = self.counters.skews.get(ca.name, 0.0)
+            yield from alarm_views("ca", ca.name, ca_alarms(ca, now, skew))
 
 
 def _standing(slug: str, subject: str, cause: str, now: datetime) -> AlarmView:
@@ -375,7 +373,7 @@ def _standing(slug: str, subject: str, cause: str, now: datetime) -> AlarmView:
         id=slug,
         kind="nfcertd" if subject == "nfcertd" else "record",
         subject=subject,
-        severity=Severity.CRITICAL,
+        severity=_SEVERITIES.get(slug, Severity.CRITICAL),
         cause=cause,
         action="",
         raised=now,

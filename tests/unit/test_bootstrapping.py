@@ -289,8 +289,37 @@ def test_signers_succeed_each_other(boot: FirstBoot) -> None:
     boot.take(signed(made, by=key(902)))
     boot.path.write_text(text.replace("oam.pem", "next.pem"))
     assert boot.reloader.reload() == ()
+    assert list(boot.loaded.lacks()) == []
     with pytest.raises(SignatureError):
         boot.take(changed(number=5))
+
+
+@pytest.mark.parametrize("how", ["another", "no file", "no key"])
+def test_a_bundle_of_a_signer_that_left_is_in_force_and_told(
+    boot: FirstBoot, how: str
+) -> None:
+    """Now and after a restart, until a bundle of another signer replaces it."""
+    boot.take(signed())
+    assert boot.loaded.unsigned == ""
+    signer = boot.home / "oam.pem"
+    match how:
+        case "another":
+            signer.write_text(public_pem(key(902)))
+        case "no file":
+            signer.unlink()
+        case _:
+            signer.write_text("no key")
+    assert boot.reloader.reload() == ()
+    assert "bundle 3 in force is signed by" in boot.loaded.unsigned
+    boot.starts()
+    assert boot.loaded.bundle is not None
+    [line] = boot.loaded.lacks()
+    assert line.startswith("advice: bootstrap.signer: bundle 3 in force")
+    signer.write_text(public_pem(key(902)))
+    made = tables()
+    made["sequence"] = 4
+    boot.take(signed(made, by=key(902)))
+    assert boot.loaded.unsigned == ""
 
 
 def test_the_record_survives_its_octets(boot: FirstBoot) -> None:

@@ -123,6 +123,16 @@ def test_what_the_daemon_itself_suffers_is_an_alarm() -> None:
     assert patient.vitals.healthz().ok
 
 
+def test_a_signer_that_left_is_a_warning_and_no_reason() -> None:
+    """What it signed stays in force; only who looks at alarms hears of it."""
+    patient = Patient(served(), account())
+    patient.loading.loaded = patient.loading.loaded._replace(unsigned="nobody signs")
+    [alarm] = patient.vitals.status().alarms
+    assert (alarm.subject, alarm.id) == ("nfcertd", "bootstrap-signer")
+    assert (alarm.severity, alarm.cause) == (Severity.WARNING, "nobody signs")
+    assert patient.reasons == ()
+
+
 @pytest.mark.parametrize(
     ("status", "alarm"),
     [
