@@ -17,7 +17,8 @@ OIDS: Final[Mapping[str, str]] = {
 }
 """id-on-permanentIdentifier and id-on-hardwareModuleName."""
 TYPES: Final = frozenset(OIDS)
-_ARC: Final = r"(0|[1-9][0-9]{0,9})"
+_ARC: Final = r"(0|[1-9][0-9]{0,38})"
+"""A number; those below 2.25 have up to 39 digits, they are UUIDs (X.667)."""
 _OID: Final = rf"([01]\.[1-3]?[0-9]|2\.{_ARC})(\.{_ARC}){{0,20}}"
 _VALUES: Final = {
     PERMANENT_IDENTIFIER: re.compile(rf"[^/\x00-\x1f]{{1,256}}(/{_OID})?"),

@@ -58,6 +58,17 @@ OIDS = st.tuples(
 ).map(lambda arcs: ".".join(map(str, (arcs[0], arcs[1], *arcs[2]))))
 
 
+def test_an_oid_may_be_a_uuid() -> None:
+    """X.667 has room for everybody below 2.25; the test CA writes the same octets."""
+    one = Identifier(
+        type="permanent-identifier",
+        value="A/2.25.329800735698586629295641978511506172918",
+    )
+    theirs = other_name(one.type, one.value)
+    assert device.other_name(one) == theirs.value
+    assert device.identifier_of(device.OIDS[one.type], theirs.value) == one
+
+
 @given(OIDS, st.text("AZ09-é ", min_size=1), st.sampled_from(sorted(device.TYPES)))
 def test_every_device_is_written_as_the_ca_writes_it(
     oid: str, text: str, kind: str
@@ -85,6 +96,8 @@ def test_every_device_is_written_as_the_ca_writes_it(
         ("permanent-identifier", "A/1.02", False),
         ("permanent-identifier", "A/1.40", False),
         ("permanent-identifier", "A/2.40", True),
+        ("permanent-identifier", f"A/2.25.{(1 << 128) - 1}", True),
+        ("permanent-identifier", f"A/2.25.{10**39}", False),
         ("permanent-identifier", "A/1.2/1.2", False),
         ("permanent-identifier", "A\n", False),
         ("permanent-identifier", "x" * 257, False),
