@@ -196,13 +196,15 @@ class AcmeClient:
                 self._directory_until = self._clock.monotonic() + life
             return self._directory
 
-    async def get(self, url: str, resource: str) -> Reply:
+    async def get(
+        self, url: str, resource: str, accept: str = "application/json"
+    ) -> Reply:
         """Read a resource that is public, without a signature (RFC 9773 section 4.1).
 
         Raises:
             AgentError: The CA refused, broke the protocol, or did not answer.
         """
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         request = Request(method="GET", url=url, headers=headers)
         return self._checked(await self._exchange(request, resource), url)
 
@@ -235,13 +237,20 @@ class AcmeClient:
             nonce = fresh
         raise ProtocolError(f"the ca refused {MAX_NONCE_TRIES} fresh nonces in a row")
 
-    async def download(self, url: str, signer: Signer) -> Reply:
+    async def download(
+        self, url: str, signer: Signer | None, resource: str = "certificate"
+    ) -> Reply:
         """Return a certificate chain, PEM (section 7.4.2), and links to others.
+
+        Without a signer it is fetched as everybody may (RFC 8739 section 3.4).
 
         Raises:
             AgentError: As `post`; also where the media type is another one.
         """
-        reply = await self.post(url, None, signer, "certificate")
+        if signer is None:
+            reply = await self.get(url, resource, _PEM)
+        else:
+            reply = await self.post(url, None, signer, resource)
         if reply.content_type != _PEM:
             raise ProtocolError(
                 f"the ca sent the certificate as {reply.content_type or 'nothing'}"

@@ -127,7 +127,8 @@ class Contexts:
             revoking = any(job.running for job in cell.record.revoke.values())
             left = cell.record.abandon
             abandoning = left is not None and left.running
-            if revoking or abandoning or (ours and is_bound(cell.record)):
+            fetching = any(job.running for job in cell.record.series.values())
+            if revoking or abandoning or fetching or (ours and is_bound(cell.record)):
                 return name
         return ""
 

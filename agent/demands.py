@@ -11,6 +11,7 @@ from agent.control.verbs import Argument
 from agent.errors import AgentError
 from agent.jobs import replacing, revoking
 from agent.jobs.context import Context
+from agent.jobs.star import close_one
 from agent.jobs.status import ON_HOLD
 from agent.jobs.step import Moment
 from agent.pki.reasons import OURS
@@ -58,12 +59,33 @@ def revoke(
     known_as = issued.revocation
     if known_as is not None and known_as.reason != ON_HOLD:
         raise CommandError(f"certificate {issued.serial} is revoked already")
+    if issued.series:
+        return _cancelled(record, issued, moment)
     known = record.revoke.get(issued.fingerprint)
     if known is not None and known.running:
         raise CommandError("its revocation is being asked for at this moment")
     if by == "key" and not _can_sign(record, issued.key):
         raise CommandError(f"the key of certificate {issued.serial} is gone")
     return revoking.begin(record, issued, moment, reason=reason, by=_SIGNERS[by])
+
+
+def _cancelled(
+    record: CertificateRecord, issued: IssuedRecord, moment: Moment
+) -> CertificateRecord:
+    """Return the record with the series of a certificate being cancelled.
+
+    A CA does not revoke one of a series (RFC 8739 section 3.1.2): it gets no successor,
+    and its end is near. Another series, with another key, is ordered at once.
+    """
+    job = record.series.get(issued.series)
+    if job is None:
+        raise CommandError(
+            f"certificate {issued.serial} is of a series that is over: it cannot be "
+            f"revoked, and ends at {issued.not_after:%FT%TZ}"
+        )
+    if job.running:
+        raise CommandError("its series is being fetched at this moment: ask again")
+    return close_one(record, issued.series, moment, "an operator asked for it")
 
 
 _SIGNERS: Final[Mapping[str, Signer]] = {"account": "account", "key": "key"}

@@ -49,6 +49,9 @@ def narrate(before: CertificateRecord, after: CertificateRecord) -> Iterator[Eve
     yield from _suggestion(before, after)
     yield from _profile(before, after)
     yield from _jobs(before, after)
+    for name in before.series.keys() - after.series.keys():
+        text = f"series {name} is over, the ca brings no further certificate"
+        yield Event(subject=after.name, kind="series.ended", text=text)
     if after.ended is not None and before.ended is None:
         text = "nothing is left, its network function is decommissioned"
         yield Event(subject=after.name, kind="certificate.ended", text=text)

@@ -107,6 +107,29 @@ def hooks(shown: tuple[HookView, ...]) -> Iterator[Metric]:
     yield dropped
 
 
+def series(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
+    """Yield what is told of series that a CA renews by itself; one a certificate."""
+    newest = [(one, one.series[-1]) for one in shown if one.series]
+    yield gauge(
+        "nfcertd_series_end_timestamp_seconds",
+        "Until when the CA renews the certificate by itself (RFC 8739).",
+        ("certificate",),
+        [((one.name,), last.end) for one, last in newest],
+    )
+    yield gauge(
+        "nfcertd_series_fetch_timestamp_seconds",
+        "When the next certificate of the series is fetched.",
+        ("certificate",),
+        [((one.name,), last.fetch_at) for one, last in newest],
+    )
+    yield gauge(
+        "nfcertd_series_failures",
+        "Looks for the next certificate of the series that failed, in a row.",
+        ("certificate",),
+        [((one.name,), last.failures) for one, last in newest],
+    )
+
+
 def nfs(shown: tuple[NfView, ...]) -> Iterator[Metric]:
     """Yield the state of each network function, and since when it ends."""
     yield gauge(

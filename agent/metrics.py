@@ -22,7 +22,17 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 
 from agent.counters import Counters
-from agent.gauges import accounts, bootstrap, cas, clocks, gauge, hooks, nfs, profiles
+from agent.gauges import (
+    accounts,
+    bootstrap,
+    cas,
+    clocks,
+    gauge,
+    hooks,
+    nfs,
+    profiles,
+    series,
+)
 from agent.records.job import Severity
 from agent.records.tags import PHASES
 from agent.shapes import (
@@ -97,6 +107,7 @@ class _Collector:
         yield from _lists(self._view.trust)
         yield from hooks(self._view.hooks)
         yield from nfs(self._view.nfs)
+        yield from series(self._view.certificates)
         yield from self._counted()
 
     def _process(self) -> Iterator[Metric]:

@@ -105,10 +105,33 @@ class RefusedView(View, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
+class SeriesView(View, frozen=True, kw_only=True):
+    """A series of certificates that a CA renews by itself (RFC 8739).
+
+    Attributes:
+        slot: Its name.
+        order: URL of its order.
+        state: `open` or `closing`.
+        lifetime: Nominal lifetime of each certificate, seconds.
+        end: No certificate of it is valid longer.
+        fetch_at: When the next one is fetched.
+        failures: Looks in a row that failed.
+    """
+
+    slot: str
+    order: str
+    state: str
+    lifetime: int
+    end: datetime
+    fetch_at: datetime | None
+    failures: int
+
+
 class CertificateView(View, frozen=True, kw_only=True):
     """A certificate as a person wants to see it.
 
-    `stand_in` says why `ca` is not the first of its list, empty where it is.
+    `stand_in` says why `ca` is not the first of its list, empty where it is; `star`
+    says why the CA does not renew it by itself though that is wanted.
     """
 
     name: str
@@ -139,6 +162,8 @@ class CertificateView(View, frozen=True, kw_only=True):
     status_failure: str = ""
     findings: tuple[Finding, ...] = ()
     refused: RefusedView | None = None
+    series: tuple[SeriesView, ...] = ()
+    star: str = ""
 
 
 class LimitView(View, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ from agent.shapes import (
     State,
     SuggestionView,
 )
+from agent.starviews import series_views, why_usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,8 @@ def certificate_view(
         status_failure="" if status is None else status.failure,
         findings=current.findings if current else (),
         refused=_refused(record.refused),
+        series=series_views(record),
+        star=why_usual(record, context),
     )
 
 
@@ -232,7 +235,7 @@ def _plan(
     if context is None:
         return PlanView(next="nothing, it is not configured", at=None, rule="unmanaged")
     for job in _jobs(record, context, now):
-        if not job.slot.startswith(("retire", "renewal-info", "abandon")):
+        if not job.slot.startswith(("retire", "renewal-info", "abandon", "series")):
             rule = f"after {job.failures} failures" if job.failures else job.reason
             where = f" at {context.ca}" if record.choice else ""
             step = f"{job.slot}{where}: {job.next}"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.acme.errors import NotOfferedError, RenewalInfoError
-from agent.benches import Benches, Tools
+from agent.benches import Bench, Benches, Tools
 from agent.client import ABOUT
 from agent.config.endpoints import Endpoint
 from agent.config.hook import Hook
@@ -27,6 +27,7 @@ from agent.jobs import (
     renewal_info,
     retire,
     revoke,
+    series,
     trust,
 )
 from agent.jobs.abandon import owner_of
@@ -44,6 +45,7 @@ from agent.procedures.request import RequestProcedure
 from agent.procedures.status import StatusProcedure, asking_about
 from agent.records.certificate import CertificateRecord, IssueJob
 from agent.records.hook import HookRecord
+from agent.records.keys import KeyRecord
 from agent.records.others import AccountRecord
 from agent.records.slots import Slot
 from agent.records.trust import TrustRecord
@@ -78,6 +80,7 @@ class Workshop:
             "csr": lambda r, _, e, c: self._request.perform(e, r, c),
             "status": lambda r, _, e, c: self._ask_status(r, e, c),
             "abandon": lambda r, _, e, c: self._abandon(r, e, c),
+            "series": self._series,
             "farewell": self._farewell,
             "end": lambda r, _, __, ___: self._clear(r),
             "renewal-info": lambda r, _, e, __: self._ask(r, e),
@@ -165,20 +168,8 @@ class Workshop:
         job, account = record.issue, context.account
         if job is None or account is None:
             raise LookupError(record.name)
-        ordering = Ordering(
-            wish=context.wish,
-            challenge=context.config.challenge,
-            anchors=lambda: self._anchors.of(bench.table),
-            issuers=lambda: self._anchors.issuers(bench.table),
-            account=account,
-            key=record.key(job.phase.key),
-            preferred=context.config.chain or "",
-            must_staple=context.config.must_staple,
-            authority=authority_of(
-                self._config.token_authority, context.config.token_authority
-            ),
-            attestation=context.config.attestation,
-        )
+        key = record.key(job.phase.key)
+        ordering = self._ordering(bench, context, account, key)
         if isinstance(effect, issue.CreateOrder):
             challenged = record.challenged == context.directory
             await self._tools.preflight.check(
@@ -186,6 +177,49 @@ class Workshop:
             )
         with self._noting(context.ca, _about(record, context, job)):
             return await bench.issue.perform(record.name, effect, ordering)
+
+    def _ordering(
+        self, bench: Bench, context: Context, account: AccountRecord, key: KeyRecord
+    ) -> Ordering:
+        return Ordering(
+            wish=context.wish,
+            challenge=context.config.challenge,
+            anchors=lambda: self._anchors.of(bench.table),
+            issuers=lambda: self._anchors.issuers(bench.table),
+            account=account,
+            key=key,
+            preferred=context.config.chain or "",
+            must_staple=context.config.must_staple,
+            authority=authority_of(
+                self._config.token_authority, context.config.token_authority
+            ),
+            attestation=context.config.attestation,
+        )
+
+    async def _series(
+        self,
+        record: CertificateRecord,
+        slot: Slot,
+        effect: series.Effect,
+        context: Context,
+    ) -> series.Outcome:
+        # Late: few certificates are renewed by their CA.
+        from agent.procedures.series import SeriesProcedure  # noqa: PLC0415
+
+        known = record.series[slot.name].phase.series
+        account = series.account_of(known, context)
+        table = self._config.ca.get(known.ca)
+        if account is None or table is None or table.directory != known.directory:
+            raise NotOfferedError(
+                f"the ca {known.ca}, which renews it, is no longer configured so",
+                hint="configure it again; the series ends by itself",
+            )
+        bench = await self._benches.at(known.ca)
+        ordering = self._ordering(bench, context, account, record.key(known.key))
+        fetching = SeriesProcedure(bench.client, self._tools.keys, bench.issue)
+        about = About(subject=record.name, update=True, transaction=known.order)
+        with self._noting(known.ca, about):
+            return await fetching.perform(effect, ordering)
 
     async def _deployment(
         self,

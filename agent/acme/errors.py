@@ -107,6 +107,12 @@ class ProfileUnavailableError(AgentError):
     kind = "acme.profile-unavailable"
 
 
+class StarRefusedError(AgentError):
+    """The CA does not take a STAR order (RFC 8739); it is asked for a usual one."""
+
+    kind = "acme.star-refused"
+
+
 class ProfileRefusedError(AgentError):
     """The CA takes the order only without the profile that was preferred."""
 

@@ -20,6 +20,8 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """RFC 3339 with its offset; one without could not be compared with our clock."""
 Status = Annotated[str, msgspec.Meta(max_length=64)]
 MAX_IDENTIFIERS: Final = 100
+MAX_SPAN: Final = 100 * 366 * 86400
+"""Seconds of a century: longer spans of STAR are nobody's."""
 Resource = TypeVar("Resource")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,512}")
 
@@ -30,11 +32,14 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     Attributes:
         profiles: Profiles by name (draft-ietf-acme-profiles); what they say is for
             people.
+        auto_renewal: What STAR orders may ask for (RFC 8739 section 3.2); read where
+            it is wanted, so that one which cannot be read costs nobody else anything.
     """
 
     terms_of_service: Annotated[str, msgspec.Meta(max_length=65536)] | None = None
     external_account_required: bool = False
     profiles: dict[str, object] | None = None
+    auto_renewal: object = msgspec.field(name="auto-renewal", default=None)
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -47,6 +52,23 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     key_change: Url | None = None
     renewal_info: Url | None = None
     meta: Meta = msgspec.field(default_factory=Meta)
+
+
+class AutoRenewalMeta(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """`auto-renewal` of the directory (RFC 8739 section 3.2); seconds."""
+
+    min_lifetime: Annotated[int, msgspec.Meta(ge=0, le=MAX_SPAN)]
+    max_duration: Annotated[int, msgspec.Meta(ge=1, le=MAX_SPAN)]
+    allow_certificate_get: bool = False
+
+
+class AutoRenewal(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """`auto-renewal` of an order (RFC 8739 section 3.1.1); seconds."""
+
+    end_date: Instant
+    lifetime: Annotated[int, msgspec.Meta(ge=1, le=MAX_SPAN)]
+    lifetime_adjust: Annotated[int, msgspec.Meta(ge=0, le=MAX_SPAN)] = 0
+    allow_certificate_get: bool = False
 
 
 class AccountObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +134,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     error: Problem | None = None
     replaces: Annotated[str, msgspec.Meta(max_length=512)] | None = None
     profile: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    auto_renewal: AutoRenewal | None = msgspec.field(name="auto-renewal", default=None)
+    star_certificate: Url | None = msgspec.field(name="star-certificate", default=None)
 
 
 class OrderList(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from agent.cli import lists, render_bootstrap, render_hooks, render_nfs
+from agent.cli import lists, render_bootstrap, render_hooks, render_nfs, render_star
 from agent.cli.shapes import (
     AccountShape,
     AlarmShape,
@@ -98,6 +98,11 @@ def _certificates(view: StatusShape, screen: Screen) -> list[str]:
     for line, one in zip(drawn, view.certificates, strict=True):
         lines.append(line)
         lines += _explained(one, screen)
+        lines += [
+            x
+            for t in render_star.told(one, view.now)
+            for x in screen.paragraph(t, "  ", "    ")
+        ]
         for endpoint in one.endpoints:
             lines += _endpoint(endpoint, one, view.now, screen)
         for finding in one.findings:

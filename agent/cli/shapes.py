@@ -73,6 +73,15 @@ class FindingShape(Shape, frozen=True, kw_only=True):
     text: str = ""
 
 
+class SeriesShape(Shape, frozen=True, kw_only=True):
+    """A series of certificates that a CA renews by itself."""
+
+    state: str = ""
+    end: datetime = EPOCH
+    fetch_at: datetime | None = None
+    failures: int = 0
+
+
 class CertificateShape(Shape, frozen=True, kw_only=True):
     """A certificate."""
 
@@ -89,6 +98,8 @@ class CertificateShape(Shape, frozen=True, kw_only=True):
     jobs: tuple[JobShape, ...] = ()
     plan: PlanShape = PlanShape()
     findings: tuple[FindingShape, ...] = ()
+    series: tuple[SeriesShape, ...] = ()
+    star: str = ""
 
 
 class AccountShape(Shape, frozen=True, kw_only=True):

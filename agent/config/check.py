@@ -21,6 +21,7 @@ from agent.config.rules import (
     networks,
     positive,
 )
+from agent.config.star import star_problems
 from agent.config.tokens import Key, Token
 from agent.pki.uri import UriError, object_uri, token_uri
 from agent.records.keys import FILE_STORE
@@ -182,6 +183,8 @@ def _own(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
     yield from _server_names(path, certificate)
     yield from _key(config, f"{path}.key", certificate.key)
     yield from bounded(f"{path}.grace", certificate.grace)
+    if certificate.star is not None:
+        yield from star_problems(f"{path}.star", certificate.star)
     yield from networks(f"{path}.status.allow", certificate.status.allow)
     if certificate.key.adopt is not None and certificate.key.rotate != "never":
         yield f'{path}.key.adopt: an adopted key needs rotate = "never"'

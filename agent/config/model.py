@@ -18,6 +18,7 @@ from agent.config.nf import IdentifierType, Nf, Subject
 from agent.config.numbers import TnAuthList
 from agent.config.orders import Profile, ProfileName
 from agent.config.section import Section
+from agent.config.star import Star
 from agent.config.token_authority import TokenAuthority
 from agent.config.tokens import Key, Token
 from agent.config.trail import Audit
@@ -94,6 +95,7 @@ class Certificate(Section, frozen=True, kw_only=True):
         endpoint: Who uses it.
         trust: Names of `[trust.NAME]`, the lists that its peers' roots are in.
         deploy: `manual` waits for `nfcertd release NAME` before an endpoint is told.
+        star: Have the CA renew it by itself (RFC 8739).
         grace: How long an unused key is kept before it is destroyed.
         renew_at: Fraction of the lifetime after which it is renewed.
         group: Group that may read the published files.
@@ -133,6 +135,7 @@ class Certificate(Section, frozen=True, kw_only=True):
     endpoint: tuple[Endpoint, ...] = ()
     trust: Annotated[tuple[Name, ...], msgspec.Meta(max_length=4)] = ()
     deploy: Literal["auto", "manual"] = "auto"
+    star: Star | None = None
     grace: Duration = "24h"
     renew_at: Annotated[float, msgspec.Meta(ge=0.1, le=0.95)] | None = None
     status: Status = msgspec.field(default_factory=Status)

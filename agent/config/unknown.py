@@ -9,7 +9,6 @@ import msgspec
 RESERVED: Final = frozenset(
     {
         "probe",
-        "certificate.*.star",
         "certificate.*.renew",
     }
 )

@@ -25,6 +25,7 @@ from agent.jobs import (
     retiring,
     revoke,
     revoking,
+    series,
     status,
 )
 from agent.jobs.context import Context
@@ -43,6 +44,7 @@ Effect = (
     | request.Effect
     | status.Effect
     | abandon.Effect
+    | series.Effect
     | farewell.Effect
     | ending.Effect
 )
@@ -55,6 +57,7 @@ Outcome = (
     | request.Outcome
     | status.Outcome
     | abandon.Outcome
+    | series.Outcome
     | farewell.Outcome
     | ending.Outcome
 )
@@ -160,6 +163,15 @@ KINDS: Final[Mapping[str, Kind]] = {
         next_step=lambda t, now: abandon.next_step(t.record, t.job, t.context, now),
         fold=lambda t, effect, outcome, moment: abandon.fold(
             t.record, t.job, effect, outcome, moment
+        ),
+    ),
+    "series": Kind(
+        outcomes=series.Outcome,
+        next_step=lambda t, now: series.next_step(
+            t.record, t.name, t.job, t.context, now
+        ),
+        fold=lambda t, effect, outcome, moment: series.fold(
+            t.record, t.name, effect, outcome, t.context, moment
         ),
     ),
     "farewell": Kind(

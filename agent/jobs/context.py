@@ -14,6 +14,7 @@ from agent.config.wish import Wish, wish_of
 from agent.records.certificate import Choice, Issuance, Wanted
 from agent.records.others import AccountRecord
 from agent.records.revocation import IssuedRecord
+from agent.records.star import StarWanted
 from agent.records.trust import ListedRoots
 from agent.renewal.breaker import UNKNOWN, Standing
 
@@ -131,6 +132,20 @@ class Context:
             profile_required=wish is not None and wish.required,
             must_staple=self.config.must_staple,
             challenge=self.config.challenge,
+            star=self.star,
+        )
+
+    @property
+    def star(self) -> StarWanted | None:
+        """Return what is wanted of a series; None for usual orders."""
+        table = self.config.star
+        if table is None:
+            return None
+        return StarWanted(
+            lifetime=int(duration(table.lifetime).total_seconds()),
+            adjust=int(duration(table.adjust).total_seconds()),
+            duration=int(duration(table.duration).total_seconds()),
+            get=table.get,
         )
 
     def endpoint(self, name: str) -> Endpoint | None:

@@ -19,6 +19,7 @@ from agent.jobs.alarms import with_alarms
 from agent.jobs.context import Context
 from agent.jobs.envelope import backed_off
 from agent.jobs.retiring import reconcile_keys
+from agent.jobs.star import close
 from agent.jobs.status import ON_HOLD
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.certificate import CertificateRecord, EndpointRecord
@@ -55,6 +56,7 @@ def reconcile(
     record = _begun(record, context, moment)
     record = _without_ordinary(record, context, moment)
     record = _with_farewells(record, moment)
+    record = close(record, moment, f"nf {context.config.nf} is decommissioned")
     record = _with_revocations(record, moment)
     record = revoking.forget_ended(record, moment)
     record = reconcile_keys(record, context, moment)
@@ -63,8 +65,9 @@ def reconcile(
 
 
 def next_change(record: CertificateRecord, now: datetime) -> datetime | None:
-    """Return when a certificate that cannot be revoked ends by itself."""
-    ends = (issued.not_after for issued in record.issued)
+    """Return when what cannot be revoked, or cancelled, ends by itself."""
+    ends = [issued.not_after for issued in record.issued]
+    ends += [job.phase.series.terms.end for job in record.series.values()]
     return min((end for end in ends if end > now), default=None)
 
 
@@ -190,6 +193,7 @@ def _usable(record: CertificateRecord, now: datetime) -> list[IssuedRecord]:
         for issued in record.issued
         if issued.not_after > now
         and issued.directory
+        and not issued.series
         and (issued.revocation is None or issued.revocation.reason == ON_HOLD)
     ]
 
@@ -204,6 +208,7 @@ def _waits(record: CertificateRecord, context: Context, now: datetime) -> str:
         (any(busy) or record.deploy, "what is under way comes to its end first"),
         (record.farewell or endpoints, "its endpoints are taken out of service first"),
         (usable or record.revoke, f"certificates are revoked first: {len(usable)}"),
+        (record.series, "its series is cancelled first"),
         (keys, f"its keys are destroyed first: {len(keys)}"),
         (record.abandon, "authorizations of its last order are given up first"),
     )

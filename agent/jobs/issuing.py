@@ -15,21 +15,26 @@ from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue import steps
 from agent.jobs.issue.fold import fold as fold_job
-from agent.jobs.refusal import published, refused
+from agent.jobs.refusal import kept, published, refused, with_publication
+from agent.jobs.star import opened, with_series
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.pki.status import Sources
 from agent.records.certificate import CertificateRecord, Issuance, IssueJob, Wanted
 from agent.records.job import Disposition
 from agent.records.keys import KeyState
+from agent.records.phases import Downloading
 from agent.records.revocation import IssuedRecord
+from agent.records.series import Series
 from agent.renewal.backoff import AWAITED
 from agent.renewal.plan import usual_pause
 from agent.sba.findings import errors
 
+STAR: Final = "auto-renewal"
 REFUSABLE: Final = {
     "acme.replaces-refused": "replaces",
     "acme.profile-refused": "profile",
     "acme:invalidProfile": "profile",
+    "acme.star-refused": STAR,
 }
 """Members of newOrder without which it is asked once more, by the refusal's kind."""
 HASTE: Final = 16
@@ -113,6 +118,7 @@ def _extras(record: CertificateRecord, context: Context) -> issue.Extras:
         replaces="" if "replaces" in wanted.refused else _replaced(record, context),
         profile="" if "profile" in wanted.refused else wanted.profile,
         required=wanted.profile_required,
+        star=None if STAR in wanted.refused else wanted.star,
     )
 
 
@@ -152,6 +158,8 @@ def fold(
             record = record.with_key(made)
         case issue.OrderSeen() if isinstance(effect, issue.CreateOrder):
             record = replace(record, orders=record.orders + 1)
+            if outcome.ignored_star and record.wanted is not None:
+                record = replace(record, wanted=_without(record.wanted, STAR))
         case issue.Answered() if record.wanted is not None:
             record = replace(record, challenged=record.wanted.directory)
         case Failed(failure) if failure.kind in REFUSABLE and record.wanted:
@@ -182,11 +190,89 @@ def _issued(
 ) -> CertificateRecord:
     """Turn a checked chain into an issuance: published, or refused and kept."""
     issuance = _issuance(record, job, downloaded, context, moment)
-    remembered = _remembered(issuance, downloaded.chain.sources)
-    record = replace(record, issued=(*record.issued, remembered))
+    record = _with_issued(record, issuance, downloaded)
+    series = _series(job, issuance, moment)
+    if series is not None:
+        record = opened(record, issuance.series, series, issuance.not_after, moment)
     if errors(issuance.findings):
         return refused(record, job, issuance, context, moment)
     return published(record, issuance, context)
+
+
+def _series(job: IssueJob, issuance: Issuance, moment: Moment) -> Series | None:
+    """Return the series that the order of an issuance begins; None for a usual one."""
+    order, where = getattr(job.phase, "order", None), job.phase
+    if order is None or order.star is None or not isinstance(where, Downloading):
+        return None
+    return Series(
+        order=issuance.order,
+        certificate=where.certificate,
+        terms=order.star,
+        since=moment.now,
+        key=issuance.key,
+        ca=issuance.ca,
+        directory=issuance.directory,
+        account=issuance.account,
+        account_url=issuance.account_url,
+        profile=issuance.profile,
+        asked_profile=issuance.asked_profile,
+        asked=issuance.asked_star,
+        must_staple=issuance.must_staple,
+        content=issuance.content,
+    )
+
+
+def brought(
+    record: CertificateRecord,
+    name: str,
+    downloaded: issue.Downloaded,
+    context: Context,
+    moment: Moment,
+) -> CertificateRecord:
+    """Return the record with a further certificate of a series.
+
+    It is an issuance like any other: published, or refused and kept. An order that is
+    under way goes on: it is for another series.
+    """
+    series, chain = record.series[name].phase.series, downloaded.chain
+    issuance = Issuance(
+        fingerprint=chain.fingerprint,
+        serial=chain.serial,
+        names=chain.names,
+        ca=series.ca,
+        directory=series.directory,
+        key=series.key,
+        order=series.order,
+        not_before=chain.not_before,
+        not_after=chain.not_after,
+        issued_at=moment.now,
+        draw=moment.draw,
+        chain=chain.pem,
+        anchor=chain.anchor,
+        account=series.account,
+        account_url=series.account_url,
+        profile=series.profile,
+        asked_profile=series.asked_profile,
+        must_staple=series.must_staple,
+        anchor_subject=chain.anchor_subject,
+        content=series.content,
+        findings=downloaded.findings,
+        series=name,
+        asked_star=series.asked,
+    )
+    record = _with_issued(record, issuance, downloaded)
+    if errors(issuance.findings):
+        record, failure = kept(record, issuance, moment)
+        job = record.series[name]
+        return with_series(record, name, replace(job, failure=failure, failures=1))
+    return with_publication(replace(record, refused=None), issuance, context)
+
+
+def _with_issued(
+    record: CertificateRecord, issuance: Issuance, downloaded: issue.Downloaded
+) -> CertificateRecord:
+    remembered = _remembered(issuance, downloaded.chain.sources)
+    return replace(record, issued=(*record.issued, remembered))
 
 
 def imported(
@@ -243,6 +329,7 @@ def _remembered(issuance: Issuance, sources: Sources) -> IssuedRecord:
         leaf=issuance.leaf,
         ocsp=sources.ocsp,
         crl=sources.crl,
+        series=issuance.series,
     )
 
 
@@ -255,6 +342,7 @@ def _issuance(
 ) -> Issuance:
     chain, wanted = downloaded.chain, record.wanted or context.wanted
     order = getattr(job.phase, "order", None)
+    star = order is not None and order.star is not None
     return Issuance(
         fingerprint=chain.fingerprint,
         serial=chain.serial,
@@ -271,8 +359,9 @@ def _issuance(
         anchor=chain.anchor,
         account=wanted.account,
         account_url="" if context.account is None else context.account.url,
-        certid=chain.certid,
-        renewal_info=downloaded.renewal_info,
+        # A series is fetched, not renewed: neither is it asked about, nor replaced.
+        certid="" if star else chain.certid,
+        renewal_info=downloaded.renewal_info and not star,
         profile=order.profile if order else "",
         asked_profile=wanted.profile,
         must_staple=wanted.must_staple,
@@ -280,6 +369,8 @@ def _issuance(
         hasty=_hasty(record, moment.now),
         content=wanted.content,
         findings=downloaded.findings,
+        series=moment.token[:12] if star else "",
+        asked_star=wanted.star,
     )
 
 

@@ -9,8 +9,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from agent.acme.identifiers import identifiers, same
-from agent.config.model import Certificate
-from agent.jobs import ending, replacing, status
+from agent.jobs import ending, replacing, series, status
 from agent.jobs.abandon import pending, reconcile_abandoned, with_abandoned
 from agent.jobs.alarms import with_alarms
 from agent.jobs.authority import changes, resumed
@@ -37,7 +36,7 @@ from agent.records.phases import (
     KeyMade,
     Stage,
 )
-from agent.renewal.plan import due
+from agent.renewal.plan import Plan, due
 
 
 def reconcile(
@@ -53,6 +52,7 @@ def reconcile(
     record = _publish(record, context)
     record = _deploy(record, context, moment)
     record = replacing.advance(record, context, moment)
+    record = series.reconcile(record, context, moment)
     record = status.reconcile(record, context, moment)
     record = forget_ended(record, moment)
     record = reconcile_keys(record, context, moment)
@@ -100,8 +100,23 @@ def reason_to_issue(
     revoked = record.revocation(current.fingerprint) is not None
     if planned is not None and now >= planned.at and not revoked:
         return f"renewal is due by the rule {planned.rule}"
+    if over := _over(record, current, planned, now):
+        return over
     changed = _changed(record, current, context)
     return f"the configuration changed its {changed}" if changed else None
+
+
+def _over(
+    record: CertificateRecord, current: Issuance, planned: Plan | None, now: datetime
+) -> str | None:
+    """Return why the series of a certificate brings no further one."""
+    if not current.series:
+        return None
+    if record.open_series is None:
+        return "its series is over"
+    if planned is not None and now >= planned.emergency_at:
+        return "its series has brought no certificate in time"
+    return None
 
 
 def _doomed(record: CertificateRecord, current: Issuance, now: datetime) -> str | None:
@@ -132,21 +147,24 @@ def _changed(
         return "ca"
     if not key_fits(record.publications[-1].key, config.key):
         return "key"
-    return _changed_extras(current, config)
+    return _changed_extras(current, context)
 
 
-def _changed_extras(current: Issuance, config: Certificate) -> str | None:
+def _changed_extras(current: Issuance, context: Context) -> str | None:
     """Return which wish beyond the names an issuance was not ordered for.
 
     What was asked for counts, not what a CA made of it, or it would be asked in a loop;
     unless a profile that was only preferred has become required.
     """
+    config = context.config
     wish = config.wished_profile
     if wish is not None and (
         current.asked_profile != wish.name
         or (wish.required and current.profile != wish.name)
     ):
         return "profile"
+    if current.asked_star != context.star:
+        return "star"
     return "must_staple" if current.must_staple != config.must_staple else None
 
 
@@ -219,10 +237,11 @@ def _goes_on(record: CertificateRecord, job: IssueJob, context: Context) -> bool
 
 
 def _same_extras(one: Wanted, other: Wanted) -> bool:
-    return (one.profile, one.profile_required, one.must_staple) == (
+    return (one.profile, one.profile_required, one.must_staple, one.star) == (
         other.profile,
         other.profile_required,
         other.must_staple,
+        other.star,
     )
 
 

@@ -10,6 +10,7 @@ from agent.jobs.account import why_unusable
 from agent.jobs.context import Context, account_of
 from agent.records.certificate import CertificateRecord
 from agent.records.revocation import IssuedRecord, ReplaceStage
+from agent.records.series import SeriesJob, SeriesOpen
 
 
 def needed_publications(
@@ -52,6 +53,7 @@ def needed_keys(
         keys.add(record.issue.phase.key)
     if record.requesting is not None:
         keys.add(record.requesting.phase.key)
+    keys |= {job.phase.series.key for job in record.series.values() if _brings(job)}
     # It may have to sign its own revocation.
     keys |= {i.key for i in record.issued if _signs(record, i, context)}
     job = record.replacing
@@ -60,6 +62,11 @@ def needed_keys(
     if record.refused is not None:
         keys.add(record.refused.issuance.key)
     return frozenset(keys)
+
+
+def _brings(job: SeriesJob) -> bool:
+    """Tell whether a series brings certificates for its key."""
+    return isinstance(job.phase, SeriesOpen)
 
 
 def _signs(record: CertificateRecord, issued: IssuedRecord, context: Context) -> bool:

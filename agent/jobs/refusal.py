@@ -42,7 +42,22 @@ class AcceptanceError(AgentError):
 def published(
     record: CertificateRecord, issuance: Issuance, context: Context
 ) -> CertificateRecord:
-    """Return the record with an issuance as its newest publication."""
+    """Return the record with an issuance that was ordered as its newest publication."""
+    return replace(
+        with_publication(record, issuance, context),
+        issue=None,
+        requesting=None,
+        wanted=None,
+        refused=None,
+        renew_asked=None,
+        parked={},
+    )
+
+
+def with_publication(
+    record: CertificateRecord, issuance: Issuance, context: Context
+) -> CertificateRecord:
+    """Return the record with a further publication; what is under way goes on."""
     number = record.publication_count + 1
     publication = Publication(
         number=number,
@@ -53,12 +68,6 @@ def published(
     )
     return replace(
         record,
-        issue=None,
-        requesting=None,
-        wanted=None,
-        refused=None,
-        renew_asked=None,
-        parked={},
         renewal=None,
         publications=(*record.publications, publication),
         publication_count=number,
@@ -78,28 +87,39 @@ def refused(
     emergency nor the little that is left of a certificate brings it forward.
     """
     revoked = context.table is not None and context.table.on_lint_error == "revoke"
+    record, failure = kept(record, issuance, moment, acceptable=not revoked)
+    again = replace(job, phase=KeyMade(key=issuance.key))
+    record = replace(
+        record, renew_asked=None, issue=backed_off(again, failure, moment.draw)
+    )
+    issued = record.issued_as(issuance.fingerprint)
+    # One of a series cannot be revoked (RFC 8739 section 3.1.2).
+    if not revoked or issued is None or issued.series:
+        return record
+    why = "it breaks its profile"
+    return revoking.begin(record, issued, moment, reason=REASON, why=why)
+
+
+def kept(
+    record: CertificateRecord,
+    issuance: Issuance,
+    moment: Moment,
+    *,
+    acceptable: bool = True,
+) -> tuple[CertificateRecord, Failure]:
+    """Return the record with a refused issuance, and the failure that says why."""
     accept = f"nfcertd accept {record.name} deploys it after all; "
     failure = Failure(
         kind=KIND,
         message=f"it breaks its profile: {told(errors(issuance.findings))}",
-        hint=f"{'' if revoked else accept}the levels of the rules are those of "
+        hint=f"{accept if acceptable else ''}the levels of the rules are those of "
         f"ca.{issuance.ca}.lint",
         at=moment.now,
         retry_at=moment.now + DAILY,
         disposition=Disposition.NEEDS_OPERATOR,
     )
-    again = replace(job, phase=KeyMade(key=issuance.key))
-    record = replace(
-        record,
-        refused=Refused(issuance=issuance, at=moment.now),
-        renew_asked=None,
-        issue=backed_off(again, failure, moment.draw),
-    )
-    issued = record.issued_as(issuance.fingerprint)
-    if not revoked or issued is None:
-        return record
-    why = "it breaks its profile"
-    return revoking.begin(record, issued, moment, reason=REASON, why=why)
+    refused_one = Refused(issuance=issuance, at=moment.now)
+    return replace(record, refused=refused_one), failure
 
 
 def reconsidered(

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from agent.jobs import revoking
 from agent.jobs.context import Context
 from agent.jobs.envelope import entered
+from agent.jobs.star import close_one
 from agent.jobs.step import Moment, Wait
 from agent.pki.reasons import KEY_COMPROMISE
 from agent.records.certificate import CertificateRecord
@@ -20,6 +21,7 @@ from agent.records.revocation import (
     Replacement,
     ReplaceStage,
 )
+from agent.records.series import SeriesJob
 
 
 def begin(record: CertificateRecord, moment: Moment) -> CertificateRecord:
@@ -53,7 +55,7 @@ def advance(
     match job.phase.stage:
         case ReplaceStage.ISSUING if not _current_is_old(record, job):
             return advance(_at(record, job, ReplaceStage.DEPLOYING), context, moment)
-        case ReplaceStage.DEPLOYING if not _unproven(record, context):
+        case ReplaceStage.DEPLOYING if not unproven(record, context):
             return advance(_at(record, job, ReplaceStage.REVOKING), context, moment)
         case ReplaceStage.REVOKING:
             return _revoked(record, job, context, moment)
@@ -72,7 +74,7 @@ def next_step(record: CertificateRecord, job: ReplaceJob, context: Context) -> W
         ReplaceStage.DESTROYING: "the old keys are being destroyed",
     }
     stage = job.phase.stage
-    where = _unproven(record, context) if stage is ReplaceStage.DEPLOYING else ""
+    where = unproven(record, context) if stage is ReplaceStage.DEPLOYING else ""
     return Wait(until=None, reason=f"{reasons[stage]}{where}")
 
 
@@ -88,7 +90,7 @@ def _current_is_old(record: CertificateRecord, job: ReplaceJob) -> bool:
     return current is None or current.key in job.phase.keys
 
 
-def _unproven(record: CertificateRecord, context: Context) -> str:
+def unproven(record: CertificateRecord, context: Context) -> str:
     """Return which endpoints are not known to serve the newest; empty for none.
 
     One that nobody can ask is known by an operator's word only.
@@ -115,7 +117,11 @@ def _revoked(
         for issued in record.issued
         if issued.key in job.phase.keys and _matters(issued, moment)
     ]
-    if not open_ones:
+    # A certificate of a series cannot be revoked: it gets no successor.
+    cancelled = [n for n, j in record.series.items() if _shares(j, job.phase.keys)]
+    for name in cancelled:
+        record = close_one(record, name, moment, "its key is compromised")
+    if not open_ones and not cancelled:
         return advance(_at(record, job, ReplaceStage.DESTROYING), context, moment)
     for issued in open_ones:
         if issued.fingerprint not in record.revoke:
@@ -127,7 +133,12 @@ def _revoked(
 
 def _matters(issued: IssuedRecord, moment: Moment) -> bool:
     """Tell whether somebody could still be deceived with a certificate."""
-    return issued.revocation is None and issued.not_after > moment.now
+    alive = issued.revocation is None and issued.not_after > moment.now
+    return alive and not issued.series
+
+
+def _shares(job: SeriesJob, keys: tuple[str, ...]) -> bool:
+    return job.phase.series.key in keys
 
 
 def _left(record: CertificateRecord, job: ReplaceJob, context: Context) -> bool:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 
 from agent.acme.errors import ProblemError, ProtocolError
 from agent.acme.identifiers import Identifier
-from agent.client import AcmeClient, Signer
+from agent.client import AcmeClient, Reply, Signer
 from agent.pki.anchors import preferred_anchors
 from agent.pki.chain import (
     ChainError,
@@ -62,6 +62,25 @@ class Checks:
         )
 
 
+class Source(NamedTuple):
+    """Where a certificate is fetched.
+
+    Attributes:
+        url: Its URL.
+        resource: What it is called, for the audit trail.
+        public: It is fetched without a signature (RFC 8739 section 3.4).
+    """
+
+    url: str
+    resource: str = "certificate"
+    public: bool = False
+
+
+def star_source(url: str, *, public: bool = False) -> Source:
+    """Return the URL on which the certificates of a series follow each other."""
+    return Source(url, "star-certificate", public)
+
+
 class Download:
     """One certificate with the chains that the CA offers for it.
 
@@ -76,11 +95,11 @@ class Download:
         self._signer = signer
         self._checks = checks
 
-    async def choose(self, url: str, preference: str) -> CheckedChain:
+    async def choose(self, source: Source, preference: str) -> CheckedChain:
         """Return the chain that ends in the preferred anchor, or the first good one.
 
         Args:
-            url: The certificate's URL.
+            source: Where the certificate is.
             preference: Names an anchor, see `preferred_anchors`; empty for none.
 
         Raises:
@@ -88,11 +107,11 @@ class Download:
         """
         everything = self._checks.anchors
         preferred = preferred_anchors(everything, preference) if preference else ()
-        reply = await self._client.download(url, self._signer)
+        reply = await self._fetch(source)
         bodies = [reply.body]
         found = self._first(bodies, preferred or everything)
         if found is None:
-            bodies += await self._alternates(reply.body, reply.alternates)
+            bodies += await self._alternates(source, reply)
             found = self._first(bodies, preferred or everything)
         if found is None and preferred:
             found = self._first(bodies, everything)
@@ -109,17 +128,21 @@ class Download:
                 continue
         return None
 
-    async def _alternates(self, default: bytes, urls: Sequence[str]) -> list[bytes]:
+    async def _fetch(self, source: Source) -> Reply:
+        signer = None if source.public else self._signer
+        return await self._client.download(source.url, signer, source.resource)
+
+    async def _alternates(self, source: Source, default: Reply) -> list[bytes]:
         """Fetch other chains; one that is no chain of this leaf is left out.
 
         "Multiple certificate chains for the same end-entity": another leaf would be
         another certificate.
         """
-        leaf = _leaf(default)
+        leaf = _leaf(default.body)
         found = []
-        for url in urls[:MAX_ALTERNATES]:
+        for url in default.alternates[:MAX_ALTERNATES]:
             try:
-                body = (await self._client.download(url, self._signer)).body
+                body = (await self._fetch(source._replace(url=url))).body
             except (ProblemError, ProtocolError):
                 continue
             if leaf and _leaf(body) == leaf:

@@ -35,7 +35,7 @@ from agent.jobs.issue import effects
 from agent.pki.request import request
 from agent.ports import Keys, KeySigner, Presentation, Solver
 from agent.procedures import extensions
-from agent.procedures.download import Checks, Download
+from agent.procedures.download import Checks, Download, Source, star_source
 from agent.procedures.profile import findings
 from agent.procedures.signer import account_signer
 from agent.records.keys import KeyRecord
@@ -158,14 +158,15 @@ class IssueProcedure:
                 return await self._answer(subject, effect, ordering)
             case effects.Finalize() | effects.FetchOrder():
                 return await self._order(effect, ordering)
-            case effects.Download(_, url):
-                return await self._download(url, ordering)
+            case effects.Download(_, url, star):
+                source = Source(url) if star is None else star_source(url)
+                return await self.download(source, ordering)
 
     async def _create(
         self, extras: effects.Extras, ordering: Ordering
     ) -> effects.OrderSeen:
         directory = await self._client.directory()
-        more = extensions.members(extras, directory)
+        more = extensions.members(extras, directory, self._clock.now())
         payload = {"identifiers": ordering.identifiers, **more}
         try:
             reply = await self._post(directory.new_order, payload, ordering, "newOrder")
@@ -175,7 +176,8 @@ class IssueProcedure:
             raise ProtocolError("the ca created an order without a location")
         order = reply.read(Order, "order")
         _check_order(order, ordering)
-        return effects.OrderSeen(reply.location, order, reply.retry_at)
+        asked = "auto-renewal" in more
+        return effects.OrderSeen(reply.location, order, reply.retry_at, asked)
 
     async def _find(
         self, ordering: Ordering
@@ -313,7 +315,12 @@ class IssueProcedure:
         _check_unchanged(order, effect.order, ordering)
         return effects.OrderSeen(effect.order.url, order, reply.retry_at)
 
-    async def _download(self, url: str, ordering: Ordering) -> effects.Downloaded:
+    async def download(self, source: Source, ordering: Ordering) -> effects.Downloaded:
+        """Fetch a chain, and hold it against everything that it must be.
+
+        Raises:
+            AgentError: It cannot be fetched, or fails a check.
+        """
         anchors = await ordering.anchors()
         checks = Checks(
             public=ordering.key.public,
@@ -326,7 +333,7 @@ class IssueProcedure:
         )
         signer = account_signer(self._keys, ordering.account)
         download = Download(self._client, signer, checks)
-        chain = await download.choose(url, ordering.preferred)
+        chain = await download.choose(source, ordering.preferred)
         # Cached: a nonce was needed for the download.
         offered = (await self._client.directory()).renewal_info is not None
         found = findings(chain, ordering.wish, anchors, await ordering.issuers())

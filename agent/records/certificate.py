@@ -29,6 +29,8 @@ from agent.records.revocation import (
     RevokeJob,
     StatusRecord,
 )
+from agent.records.series import Series, SeriesJob, SeriesOpen
+from agent.records.star import StarWanted
 from agent.records.trust import ListedRoots
 from agent.sba.findings import Finding
 
@@ -66,6 +68,8 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         hasty: Renewals in a row, up to this one, that renewal information hurried.
         content: What it was to say beside its names; empty where nothing.
         findings: Rules of the profile that it breaks.
+        series: Slot of the series that brought it; empty for a usual order.
+        asked_star: What was wanted of a series when it was ordered.
     """
 
     fingerprint: str
@@ -92,6 +96,8 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hasty: int = 0
     content: str = ""
     findings: tuple[Finding, ...] = ()
+    series: str = ""
+    asked_star: StarWanted | None = None
 
     @property
     def leaf(self) -> str:
@@ -169,6 +175,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         refused: Members of newOrder that the CA has refused since; left out.
         challenge: Type of the challenges that are answered; empty for any.
         content: What it is to say beside its names; empty where nothing.
+        star: What is wanted of a series; None for a usual order.
     """
 
     names: tuple[str, ...]
@@ -181,6 +188,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: tuple[str, ...] = ()
     challenge: str = ""
     content: str = ""
+    star: StarWanted | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -248,6 +256,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         choice: The CA that is ordered from; None for the first of the list.
         challenged: URL of the directory of the CA that last asked for a challenge.
         parked: By name of the CA: attempts at CAs that this issue job has left.
+        series: STAR orders that bring certificates, by slot.
         end: The job that gives up all of it, because its NF is decommissioned.
         farewell: Endpoints that are being taken out of service, by name.
         ended: Nothing is left, and nothing is ordered.
@@ -263,6 +272,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         "csr": "requesting",
         "status": "checking",
         "abandon": "abandon",
+        "series": "series",
         "farewell": "farewell",
         "end": "end",
     }
@@ -296,6 +306,7 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     choice: Choice | None = None
     challenged: str = ""
     parked: Mapping[str, Parked] = msgspec.field(default_factory=dict)
+    series: Mapping[str, SeriesJob] = msgspec.field(default_factory=dict)
     end: EndJob | None = None
     farewell: Mapping[str, FarewellJob] = msgspec.field(default_factory=dict)
     ended: Ended | None = None
@@ -304,6 +315,14 @@ class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     def current(self) -> Issuance | None:
         """Return the newest issuance."""
         return self.publications[-1].issuance if self.publications else None
+
+    @property
+    def open_series(self) -> Series | None:
+        """Return the series of the newest issuance, while it brings certificates."""
+        current = self.current
+        job = None if current is None else self.series.get(current.series)
+        open_ = job is not None and isinstance(job.phase, SeriesOpen)
+        return job.phase.series if job is not None and open_ else None
 
     @property
     def suggestion(self) -> RenewalRecord | None:

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.records.deployment import Sighting
 from agent.records.job import Failure
+from agent.records.star import StarTerms
 
 
 class Phase(
@@ -24,6 +25,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         authorizations: URLs of its authorizations.
         expires: When the CA forgets the order, if it said so.
         profile: The profile that the CA says it has; empty where it says nothing.
+        star: What was agreed for a STAR order; None for a usual one.
     """
 
     url: str
@@ -31,6 +33,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     authorizations: tuple[str, ...] = ()
     expires: datetime | None = None
     profile: str = ""
+    star: StarTerms | None = None
 
 
 class AuthorizationRecord(

@@ -45,6 +45,7 @@ class IssuedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         ocsp: URLs of its OCSP responders.
         crl: URLs of its CRLs.
         revocation: Set once it is revoked.
+        series: Slot of the series that brought it; it cannot be revoked.
     """
 
     fingerprint: str
@@ -58,6 +59,7 @@ class IssuedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ocsp: tuple[str, ...] = ()
     crl: tuple[str, ...] = ()
     revocation: Revocation | None = None
+    series: str = ""
 
 
 class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

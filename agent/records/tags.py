@@ -20,6 +20,7 @@ from agent.records.phases import (
 )
 from agent.records.request import RequestKeyChosen, RequestKeyMade, RequestSigned
 from agent.records.revocation import ReplaceStage, RevocationAsked, StatusDue
+from agent.records.series import SeriesClosing, SeriesOpen
 
 
 def _tags(*phases: type[Phase]) -> tuple[str, ...]:
@@ -36,6 +37,7 @@ PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "status": _tags(StatusDue),
     "renewal-info": _tags(AskDue),
     "abandon": _tags(Abandoned),
+    "series": _tags(SeriesOpen, SeriesClosing),
     "farewell": tuple(FarewellStage),
     "end": _tags(Ending),
 }

@@ -126,6 +126,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "acme.renewal-info": _BACK,
     "acme.replaces-refused": _NOW,
     "acme.profile-refused": _NOW,
+    "acme.star-refused": _NOW,
     "acme.profile-unavailable": _OPERATOR,
     "deploy.broken": _BACK,
     "deploy.down": _WAIT,

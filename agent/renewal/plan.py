@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from agent.records.certificate import CertificateRecord, Issuance
+from agent.records.series import Series
 
 SHORT_LIFE: Final = timedelta(days=10)
 JITTER: Final = 0.05
@@ -37,6 +38,8 @@ class Rule(StrEnum):
     """The CA suggested a window (RFC 9773), and this instant was drawn in it."""
     EMERGENCY = "emergency-margin"
     """The rule above would have begun later than that."""
+    SERIES = "before-the-series-ends"
+    """The CA renews it by itself (RFC 8739), until then."""
     JUST_ISSUED = "pause-after-issue"
     """The rule above would have begun as soon as it was issued."""
 
@@ -59,8 +62,23 @@ def due(record: CertificateRecord, configured: float | None) -> Plan | None:
     """Return when the newest certificate is renewed; None where there is none."""
     if record.current is None:
         return None
+    series = record.open_series
+    if series is not None:
+        return _of_series(record.current, series)
     known = record.suggestion
     return plan(record.current, configured, None if known is None else known.pick)
+
+
+def _of_series(issuance: Issuance, series: Series) -> Plan:
+    """Return when a series is ordered again: two lives, or half of it, before its end.
+
+    An emergency is that it brings no certificate in time.
+    """
+    terms = series.terms
+    early = min(2 * terms.life, max(terms.end - series.since, timedelta(0)) / 2)
+    life = max(issuance.not_after - issuance.not_before, timedelta(0))
+    emergency_at = issuance.not_after - emergency_margin(life)
+    return Plan(terms.end - early, Rule.SERIES, emergency_at)
 
 
 def plan(

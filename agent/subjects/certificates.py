@@ -27,7 +27,7 @@ from agent.subjects.accounts import Accounts
 from agent.subjects.subject import Draw
 from agent.subjects.work import Bound
 
-ASK_THE_CA: Final = frozenset({"issue", "revoke", "renewal-info", "abandon"})
+ASK_THE_CA: Final = frozenset({"issue", "revoke", "renewal-info", "abandon", "series"})
 """The kinds of jobs that ask the CA for something: what bounds it counts them."""
 
 

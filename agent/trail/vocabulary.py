@@ -72,6 +72,7 @@ _ASKED: Final = Pair(Word.GENM, Word.GENP)
 _FIXED: Final[Mapping[str, Pair]] = {
     "newAccount": Pair(Word.IR, Word.IP),
     "revokeCert": Pair(Word.RR, Word.RP),
+    "star-cancel": Pair(Word.RR, Word.RP),
     "keyChange": Pair(Word.ACCOUNT_KUR, Word.ACCOUNT_KUP),
     "account": Pair(Word.ACCOUNT, Word.ACCOUNT),
     "directory": _ASKED,

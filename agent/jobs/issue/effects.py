@@ -7,6 +7,7 @@ from agent.acme.messages import Authorization, Order
 from agent.jobs.step import Failed
 from agent.pki.chain import CheckedChain
 from agent.records.phases import AuthorizationRecord, OrderRecord
+from agent.records.star import StarTerms, StarWanted
 from agent.sba.findings import Finding
 
 
@@ -26,11 +27,13 @@ class Extras:
         replaces: The certificate that is renewed (RFC 9773 section 5), or empty.
         profile: The profile (draft-ietf-acme-profiles), or empty.
         required: No other profile will do.
+        star: What is wanted of a STAR order (RFC 8739); None for a usual one.
     """
 
     replaces: str = ""
     profile: str = ""
     required: bool = False
+    star: StarWanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,14 @@ class FetchOrder:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Fetch the chain and hold it against order, key and anchors."""
+    """Fetch the chain and hold it against order, key and anchors.
+
+    `star` says what was agreed for the series that it is the first one of.
+    """
 
     key: str
     certificate: str
+    star: StarTerms | None = None
     name = "download"
 
 
@@ -115,11 +122,20 @@ Effect = (
 
 @dataclass(frozen=True, slots=True)
 class OrderSeen:
-    """The CA showed an order; `retry_at` is its Retry-After."""
+    """The CA showed an order; `retry_at` is its Retry-After.
+
+    `star_asked` tells that a STAR order was asked for by this very request.
+    """
 
     url: str
     order: Order
     retry_at: datetime | None = None
+    star_asked: bool = False
+
+    @property
+    def ignored_star(self) -> bool:
+        """Tell whether the CA has silently made a usual order of a STAR order."""
+        return self.star_asked and self.order.auto_renewal is None
 
 
 @dataclass(frozen=True, slots=True)

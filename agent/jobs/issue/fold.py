@@ -37,6 +37,7 @@ from agent.records.phases import (
     OrderRecord,
     Processing,
 )
+from agent.records.star import StarTerms
 from agent.renewal import backoff
 from agent.renewal.disposition import TABLE
 
@@ -62,6 +63,10 @@ _PASSING: Final = frozenset(
 """What says nothing of the order itself; untyped, where its status is passing."""
 _FINAL: Final = frozenset({"invalid", "expired", "deactivated", "revoked"})
 """States of an authorization that no order recovers from (section 7.1.6)."""
+_REFUSED_MEMBERS: Final = frozenset(
+    {"acme.replaces-refused", "acme.profile-refused", "acme.star-refused"}
+)
+"""A member of newOrder that the CA does not take: it is asked without, at once."""
 _ENDING: Final = frozenset({"acme:accountDoesNotExist", "acme:invalidProfile"})
 """What ends an order at once: it went with its account, or with its profile."""
 
@@ -99,6 +104,10 @@ def _order_seen(  # noqa: PLR0911 -- one arm a state
         reason = f"the ca's order has the profile {_shown(order.profile)}"
         reason = f"{reason} instead of {_shown(view.extras.profile)}"
         return _over(job, "acme.profile-unavailable", reason, view, moment)
+    if isinstance(job.phase, KeyMade) and seen.ignored_star:
+        # Believed, one certificate would be taken for a series. The caller remembers
+        # it: the next order asks for none, at once.
+        return entered(job, job.phase)
     match order.status:
         case "pending" if isinstance(job.phase, KeyMade):
             todo = tuple(AuthorizationRecord(url=u) for u in order.authorizations)
@@ -109,8 +118,8 @@ def _order_seen(  # noqa: PLR0911 -- one arm a state
             return _poll(job, stay, seen.retry_at, view, moment)
         case "ready":
             return entered(job, Finalizing(key=key, order=record))
-        case "valid" if order.certificate is not None:
-            phase = Downloading(key=key, order=record, certificate=order.certificate)
+        case "valid" if url := _certificate(order, record):
+            phase = Downloading(key=key, order=record, certificate=url)
             return entered(job, phase)
         case "invalid":
             detail = order.error.describe() if order.error else "no reason given"
@@ -126,16 +135,37 @@ def _order_seen(  # noqa: PLR0911 -- one arm a state
             return _poll(job, phase_after, seen.retry_at, view, moment)
 
 
+def _certificate(order: Order, record: OrderRecord) -> str:
+    """Return where the certificate is; a STAR order has another member for it."""
+    url = order.certificate if record.star is None else order.star_certificate
+    return url or ""
+
+
 def _record(job: IssueJob, seen: OrderSeen) -> OrderRecord:
     """Return what is remembered of an order; its profile also when it is left out."""
     order, phase = seen.order, job.phase
-    known = "" if isinstance(phase, KeyChosen | KeyMade) else phase.order.profile
+    before = None if isinstance(phase, KeyChosen | KeyMade) else phase.order
+    known = "" if before is None else before.profile
     return OrderRecord(
         url=seen.url,
         finalize=order.finalize,
         authorizations=order.authorizations,
         expires=order.expires,
         profile=order.profile or known,
+        star=_terms(order) or (None if before is None else before.star),
+    )
+
+
+def _terms(order: Order) -> StarTerms | None:
+    """Return what was agreed: what the CA reflects, whatever was asked for."""
+    agreed = order.auto_renewal
+    if agreed is None:
+        return None
+    return StarTerms(
+        end=agreed.end_date,
+        lifetime=agreed.lifetime,
+        adjust=agreed.lifetime_adjust,
+        get=agreed.allow_certificate_get,
     )
 
 
@@ -248,7 +278,7 @@ def _failed(  # noqa: PLR0911 -- one arm a kind of failure
 ) -> IssueJob:
     """Keep what can be continued, and begin again what cannot."""
     match effect, failure.kind:
-        case CreateOrder(), "acme.replaces-refused" | "acme.profile-refused":
+        case CreateOrder(), kind if kind in _REFUSED_MEMBERS:
             # The caller remembers it: the next one goes without, at once.
             return entered(job, job.phase)
         case FindOrder(), _ if _is_unlistable(job, failure):

@@ -60,7 +60,7 @@ def _effect(job: IssueJob, view: View) -> Effect:  # noqa: C901, PLR0911 -- one 
         case Processing():
             return FetchOrder(phase.order)
         case Downloading():
-            return Download(phase.key, phase.certificate)
+            return Download(phase.key, phase.certificate, phase.order.star)
 
 
 def _answering(phase: Answering, lost: str) -> Effect:

@@ -1,0 +1,42 @@
+"""How the effects of a series' job are performed (RFC 8739)."""
+
+from agent.acme.messages import Order
+from agent.client import AcmeClient
+from agent.jobs import series
+from agent.jobs.step import Performed
+from agent.ports import Keys
+from agent.procedures.download import star_source
+from agent.procedures.issue import IssueProcedure, Ordering
+from agent.procedures.signer import account_signer
+
+
+class SeriesProcedure:
+    """Performs effects of the jobs of series, at one CA."""
+
+    def __init__(self, client: AcmeClient, keys: Keys, issue: IssueProcedure) -> None:
+        """Take the collaborators; chains are fetched and checked as for an order."""
+        self._client = client
+        self._keys = keys
+        self._issue = issue
+
+    async def perform(
+        self, effect: series.Effect, ordering: Ordering
+    ) -> series.Outcome:
+        """Perform one effect.
+
+        Raises:
+            AgentError: It failed; the caller folds the failure into the job.
+        """
+        signer = account_signer(self._keys, ordering.account)
+        match effect:
+            case series.Fetch(url, public):
+                source = star_source(url, public=public)
+                return await self._issue.download(source, ordering)
+            case series.LookAtOrder(url):
+                reply = await self._client.post(url, None, signer, "order")
+                return series.OrderState(reply.read(Order, "order").status)
+            case series.Cancel(url):
+                # One "l": the name of the status is the standard's.
+                payload: dict[str, object] = {"status": "canceled"}
+                await self._client.post(url, payload, signer, "star-cancel")
+                return Performed()
