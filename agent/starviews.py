@@ -1,5 +1,7 @@
 """What the daemon shows and tells of series of certificates (RFC 8739). Pure."""
 
+from typing import TypedDict
+
 from agent.jobs.context import Context
 from agent.records.certificate import CertificateRecord
 from agent.records.series import SeriesOpen
@@ -30,3 +32,15 @@ def why_usual(record: CertificateRecord, context: Context | None) -> str:
     if current.asked_star is None:
         return "the configuration wants it since the last order"
     return f"{current.ca} offers no auto-renewal, or has not agreed to it"
+
+
+class Told(TypedDict):
+    """The members of a certificate's view that are about its series."""
+
+    series: tuple[SeriesView, ...]
+    star: str
+
+
+def series_of(record: CertificateRecord, context: Context | None) -> Told:
+    """Return what a certificate's view says of its series."""
+    return Told(series=series_views(record), star=why_usual(record, context))

@@ -41,7 +41,7 @@ from agent.shapes import (
     State,
     SuggestionView,
 )
-from agent.starviews import series_views, why_usual
+from agent.starviews import series_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,6 @@ def certificate_view(
     newest = record.publications[-1].number if record.publications else 0
     endpoints = _endpoints(record, context, newest)
     deployed = bool(newest) and all(e.deployed for e in endpoints)
-    revocation = record.revocation(current.fingerprint) if current else None
     status = record.status
     return CertificateView(
         name=record.name,
@@ -105,13 +104,12 @@ def certificate_view(
         plan=_plan(record, context, now),
         held=record.held,
         trust=_trust(record),
-        revoked="" if revocation is None else revocation.reason,
+        revoked=_revoked(record),
         status_checked_at=None if status is None else status.checked_at,
         status_failure="" if status is None else status.failure,
         findings=current.findings if current else (),
         refused=_refused(record.refused),
-        series=series_views(record),
-        star=why_usual(record, context),
+        **series_of(record, context),
     )
 
 
@@ -185,7 +183,7 @@ def _state(
         (quarantined, State.QUARANTINED),
         (record.end is not None, State.ENDING),
         (current is not None and now >= current.not_after, State.EXPIRED),
-        (_is_revoked(record), State.REVOKED),
+        (bool(_revoked(record)), State.REVOKED),
         (record.held, State.HELD),
         (current is None, State.MISSING),
         (not deployed, State.DEPLOYING),
@@ -193,9 +191,11 @@ def _state(
     return next((state for holds, state in checks if holds), State.DEPLOYED)
 
 
-def _is_revoked(record: CertificateRecord) -> bool:
+def _revoked(record: CertificateRecord) -> str:
+    """Return why the newest certificate is revoked; empty where it is not."""
     current = record.current
-    return current is not None and record.revocation(current.fingerprint) is not None
+    known = None if current is None else record.revocation(current.fingerprint)
+    return "" if known is None else known.reason
 
 
 def _jobs(

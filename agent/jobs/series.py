@@ -189,7 +189,9 @@ def _failed(
     if failure.kind in OVER:
         return without(record, name)
     current = record.current
-    end = None if current is None else current.not_after
+    # Once it has ended there is nothing left to hurry for.
+    alive = current is not None and current.not_after > moment.now
+    end = current.not_after if current is not None and alive else None
     after = backed_off(job, failure, moment.draw, end)
     refused = failure.kind.startswith("acme:") and (
         failure.disposition is Disposition.NEEDS_OPERATOR

@@ -24,6 +24,7 @@ from agent.jobs.issue.effects import (
     Outcome,
     View,
 )
+from agent.jobs.issue.orders import certificate_of, remembered
 from agent.jobs.step import Failed, Moment
 from agent.records.certificate import IssueJob
 from agent.records.job import Disposition, Failure
@@ -34,10 +35,8 @@ from agent.records.phases import (
     Finalizing,
     KeyChosen,
     KeyMade,
-    OrderRecord,
     Processing,
 )
-from agent.records.star import StarTerms
 from agent.renewal import backoff
 from agent.renewal.disposition import TABLE
 
@@ -99,7 +98,7 @@ def fold(  # noqa: PLR0911 -- one arm an outcome
 def _order_seen(  # noqa: PLR0911 -- one arm a state
     job: IssueJob, effect: Effect, seen: OrderSeen, view: View, moment: Moment
 ) -> IssueJob:
-    key, order, record = job.phase.key, seen.order, _record(job, seen)
+    key, order, record = job.phase.key, seen.order, remembered(job, seen)
     if _has_other_profile(job, order, view):
         reason = f"the ca's order has the profile {_shown(order.profile)}"
         reason = f"{reason} instead of {_shown(view.extras.profile)}"
@@ -118,7 +117,7 @@ def _order_seen(  # noqa: PLR0911 -- one arm a state
             return _poll(job, stay, seen.retry_at, view, moment)
         case "ready":
             return entered(job, Finalizing(key=key, order=record))
-        case "valid" if url := _certificate(order, record):
+        case "valid" if url := certificate_of(order, record):
             phase = Downloading(key=key, order=record, certificate=url)
             return entered(job, phase)
         case "invalid":
@@ -133,40 +132,6 @@ def _order_seen(  # noqa: PLR0911 -- one arm a state
                 else Processing(key=key, order=record)
             )
             return _poll(job, phase_after, seen.retry_at, view, moment)
-
-
-def _certificate(order: Order, record: OrderRecord) -> str:
-    """Return where the certificate is; a STAR order has another member for it."""
-    url = order.certificate if record.star is None else order.star_certificate
-    return url or ""
-
-
-def _record(job: IssueJob, seen: OrderSeen) -> OrderRecord:
-    """Return what is remembered of an order; its profile also when it is left out."""
-    order, phase = seen.order, job.phase
-    before = None if isinstance(phase, KeyChosen | KeyMade) else phase.order
-    known = "" if before is None else before.profile
-    return OrderRecord(
-        url=seen.url,
-        finalize=order.finalize,
-        authorizations=order.authorizations,
-        expires=order.expires,
-        profile=order.profile or known,
-        star=_terms(order) or (None if before is None else before.star),
-    )
-
-
-def _terms(order: Order) -> StarTerms | None:
-    """Return what was agreed: what the CA reflects, whatever was asked for."""
-    agreed = order.auto_renewal
-    if agreed is None:
-        return None
-    return StarTerms(
-        end=agreed.end_date,
-        lifetime=agreed.lifetime,
-        adjust=agreed.lifetime_adjust,
-        get=agreed.allow_certificate_get,
-    )
 
 
 def _has_other_profile(job: IssueJob, order: Order, view: View) -> bool:
