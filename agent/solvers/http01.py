@@ -17,7 +17,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ from agent.files import FileError, describe, read_bounded, write_atomic
 from agent.ports import Presentation
 from agent.solvers.door import Door
 from agent.solvers.errors import PublishError, SelfCheckError, TokenSyntaxError
+from agent.solvers.selfcheck import require_shown
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
@@ -39,11 +40,7 @@ PREFIX: Final = "/.well-known/acme-challenge/"
 MAX_TOKEN: Final = 200
 """Characters of a token; a longer one could not be a file name everywhere."""
 
-CHECK_WITHIN: Final = timedelta(seconds=5)
-"""Longest time that one look at ourselves may take."""
-
 _MAX_ANSWER: Final = 8192
-_LOCAL: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound here
 _OK: Final = re.compile(rb"HTTP/1\.[01] 200 ")
 _TOKEN: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}", re.ASCII)
 
@@ -191,30 +188,17 @@ class Http01:
     async def _check(self, presentation: Presentation) -> None:
         if not self._settings.self_check:
             return
-        for host, port in self._door.where:
-            found = await _fetch(host, port, presentation)
-            if found != presentation.key_authorization.encode():
-                raise SelfCheckError(
-                    f"port {port} of {host} does not answer with the key authorization",
-                    hint="another process or a firewall answers for the port",
-                )
+        await require_shown(
+            self._door.where,
+            partial(_fetch, presentation),
+            presentation.key_authorization.encode(),
+            "the key authorization",
+        )
 
 
-async def _fetch(host: str, port: int, presentation: Presentation) -> bytes:
-    local = _LOCAL.get(host, host)
-    try:
-        async with asyncio.timeout(CHECK_WITHIN.total_seconds()):
-            answer = await _exchange(local, port, presentation)
-    except TimeoutError as error:
-        raise SelfCheckError(
-            f"port {port} of {host} did not answer us within "
-            f"{CHECK_WITHIN.total_seconds():.0f} s"
-        ) from error
-    except OSError as error:
-        raise SelfCheckError(
-            f"cannot reach our own port {port} of {host}: {describe(error)}",
-            hint="check the packet filter and IPAddressDeny of the unit",
-        ) from error
+async def _fetch(presentation: Presentation, host: str, port: int) -> bytes:
+    """Return what an address answers; nothing where that is no success."""
+    answer = await _exchange(host, port, presentation)
     head, _, body = answer.partition(b"\r\n\r\n")
     return body if _OK.match(head) else b""
 

@@ -278,7 +278,7 @@ async def test_the_self_check_sees_who_else_answers(
     monkeypatch.setattr(
         "agent.solvers.tlsalpn01.solver.TlsAlpn01._choose", lambda *_: 112
     )
-    with pytest.raises(SelfCheckError, match="cannot shake hands with our own port"):
+    with pytest.raises(SelfCheckError, match=r"our own port .* gives no answer"):
         async with solver.prepare(CHALLENGE):
             pass
     assert solver.presented == frozenset()

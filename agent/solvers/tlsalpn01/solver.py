@@ -10,16 +10,16 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from agent.acme.messages import is_token
 from agent.clock import Clock
 from agent.config.challenges import TlsAlpn
-from agent.files import describe
 from agent.ports import Presentation
 from agent.solvers.door import Door
-from agent.solvers.errors import BusyError, SelfCheckError, TokenSyntaxError
+from agent.solvers.errors import BusyError, TokenSyntaxError
+from agent.solvers.selfcheck import require_shown
 from agent.solvers.tlsalpn01.handshakes import (
     NO_APPLICATION_PROTOCOL,
     UNRECOGNIZED_NAME,
@@ -29,11 +29,6 @@ from agent.solvers.tlsalpn01.hello import ClientHello
 from agent.solvers.tlsalpn01.validation import PROTOCOL, Validation, sni, validation
 
 CHALLENGE: Final = "tls-alpn-01"
-
-CHECK_WITHIN: Final = timedelta(seconds=5)
-"""Longest time that one look at ourselves may take."""
-
-_LOCAL: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound here
 
 
 @dataclass(slots=True)
@@ -145,33 +140,16 @@ class TlsAlpn01:
     async def _check(self, name: str, made: Validation) -> None:
         if not self._settings.self_check:
             return
-        for host, port in self._door.where:
-            if await _seen(host, port, name) != (PROTOCOL, made.certificate):
-                raise SelfCheckError(
-                    f"port {port} of {host} does not serve the validation certificate",
-                    hint="another process or a firewall answers for the port",
-                )
+        await require_shown(
+            self._door.where,
+            partial(_look, name),
+            (PROTOCOL, made.certificate),
+            "the validation certificate",
+        )
 
 
-async def _seen(host: str, port: int, name: str) -> tuple[str | None, bytes | None]:
+async def _look(name: str, host: str, port: int) -> tuple[str | None, bytes | None]:
     """Return the protocol and the certificate that an address shows for a name."""
-    try:
-        async with asyncio.timeout(CHECK_WITHIN.total_seconds()):
-            return await _look(_LOCAL.get(host, host), port, name)
-    except TimeoutError as error:
-        raise SelfCheckError(
-            f"port {port} of {host} did not answer us within "
-            f"{CHECK_WITHIN.total_seconds():.0f} s"
-        ) from error
-    except OSError as error:
-        reason = getattr(error, "reason", "") or describe(error)
-        raise SelfCheckError(
-            f"cannot shake hands with our own port {port} of {host}: {reason}",
-            hint="check the packet filter and IPAddressDeny of the unit",
-        ) from error
-
-
-async def _look(host: str, port: int, name: str) -> tuple[str | None, bytes | None]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
