@@ -204,7 +204,10 @@ class Workshop:
         context: Context,
     ) -> series.Outcome:
         # Late: few certificates are renewed by their CA.
-        from agent.procedures.series import SeriesProcedure  # noqa: PLC0415
+        from agent.procedures.series import (  # noqa: PLC0415
+            SeriesProcedure,
+            as_ordered,
+        )
 
         known = record.series[slot.name].phase.series
         account = series.account_of(known, context)
@@ -216,6 +219,7 @@ class Workshop:
             )
         bench = await self._benches.at(known.ca)
         ordering = self._ordering(bench, context, account, record.key(known.key))
+        ordering = as_ordered(ordering, known, record.current)
         fetching = SeriesProcedure(bench.client, self._tools.keys, bench.issue)
         about = About(subject=record.name, update=True, transaction=known.order)
         with self._noting(known.ca, about):

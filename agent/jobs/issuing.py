@@ -191,7 +191,7 @@ def _issued(
     """Turn a checked chain into an issuance: published, or refused and kept."""
     issuance = _issuance(record, job, downloaded, context, moment)
     record = _with_issued(record, issuance, downloaded)
-    series = _series(job, issuance, moment)
+    series = _series(record, job, issuance, moment)
     if series is not None:
         record = opened(record, issuance.series, series, issuance.not_after, moment)
     if errors(issuance.findings):
@@ -199,13 +199,16 @@ def _issued(
     return published(record, issuance, context)
 
 
-def _series(job: IssueJob, issuance: Issuance, moment: Moment) -> Series | None:
+def _series(
+    record: CertificateRecord, job: IssueJob, issuance: Issuance, moment: Moment
+) -> Series | None:
     """Return the series that the order of an issuance begins; None for a usual one."""
     order, where = getattr(job.phase, "order", None), job.phase
     if order is None or order.star is None or not isinstance(where, Downloading):
         return None
     return Series(
         order=issuance.order,
+        names=() if record.wanted is None else record.wanted.names,
         certificate=where.certificate,
         terms=order.star,
         since=moment.now,

@@ -43,6 +43,8 @@ OVER: Final = frozenset(
     }
 )
 """Refusals that say that the series brings nothing more (RFC 8739 section 3.3)."""
+NOT_FOUND: Final = "acme.not-found"
+"""A 404 without more words: the order may be forgotten."""
 VALID: Final = "valid"
 LATE: Final = 4
 """Part of a lifetime: where less is left, the next certificate is missing."""
@@ -109,7 +111,7 @@ def next_step(
         return Wait(until=job.not_before, reason=reason)
     idle = _unable(series, context)
     if not idle and isinstance(phase, SeriesOpen):
-        idle = _idle(record, name, series, context)
+        idle = _idle(record, name, series)
     if idle:
         return Wait(until=series.terms.end, reason=idle)
     if series.directory == context.directory:
@@ -121,10 +123,10 @@ def next_step(
 
 def _effect(phase: SeriesOpen | SeriesClosing) -> Effect:
     series = phase.series
-    if isinstance(phase, SeriesClosing):
-        return Cancel(series.order)
     if phase.doubted:
         return LookAtOrder(series.order)
+    if isinstance(phase, SeriesClosing):
+        return Cancel(series.order)
     asked = series.asked is not None and series.asked.get
     return Fetch(series.certificate, public=asked and series.terms.get)
 
@@ -134,17 +136,12 @@ def _unable(series: Series, context: Context) -> str:
     return "its account is forgotten" if account is None else why_unusable(account)
 
 
-def _idle(
-    record: CertificateRecord, name: str, series: Series, context: Context
-) -> str:
+def _idle(record: CertificateRecord, name: str, series: Series) -> str:
     """Return why no certificate is fetched; empty where one is."""
     if record.held:
         return "held by an operator"
     if series.key in record.compromised:
         return "its key is compromised"
-    current = record.current
-    if current is not None and not context.is_about(current):
-        return "the configuration has changed: another one is ordered"
     return "" if is_wanted(record, name) else "another certificate takes its place"
 
 
@@ -163,9 +160,7 @@ def fold(
             return _fetched(record, name, job, outcome, context, moment)
         case Performed():
             return without(record, name)
-        case OrderState(status) if status == VALID and isinstance(
-            job.phase, SeriesOpen
-        ):
+        case OrderState(status) if status == VALID:
             wait = moment.now + pause(job.phase.series.terms, moment.draw)
             after = entered(job, replace(job.phase, doubted=False))
             # What the refusal said still stands: only that it is over is not so.
@@ -193,13 +188,14 @@ def _failed(
     alive = current is not None and current.not_after > moment.now
     end = current.not_after if current is not None and alive else None
     after = backed_off(job, failure, moment.draw, end)
-    refused = failure.kind.startswith("acme:") and (
-        failure.disposition is Disposition.NEEDS_OPERATOR
+    refused = failure.kind == NOT_FOUND or (
+        failure.kind.startswith("acme:")
+        and failure.disposition is Disposition.NEEDS_OPERATOR
     )
     if refused and isinstance(effect, LookAtOrder):
         # Neither its certificate nor the order itself: to the CA there is none.
         return without(record, name)
-    if refused and isinstance(phase, SeriesOpen):
+    if refused:
         doubted = replace(phase, doubted=True)
         after = replace(after, phase=doubted, not_before=moment.now + LEAST_PAUSE)
     return with_series(record, name, after)

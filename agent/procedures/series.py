@@ -1,5 +1,9 @@
 """How the effects of a series' job are performed (RFC 8739)."""
 
+from dataclasses import replace
+
+from agent.acme.device import is_device
+from agent.acme.identifiers import identifiers, same
 from agent.acme.messages import Order
 from agent.client import AcmeClient
 from agent.jobs import series
@@ -8,6 +12,31 @@ from agent.ports import Keys
 from agent.procedures.download import star_source
 from agent.procedures.issue import IssueProcedure, Ordering
 from agent.procedures.signer import account_signer
+from agent.records.certificate import Issuance
+from agent.records.series import Series
+from agent.sba.lint import levels
+
+
+def as_ordered(ordering: Ordering, series: Series, last: Issuance | None) -> Ordering:
+    """Return what a series' certificates are held against: what was ordered then.
+
+    Where the configuration wants something else by now, they say what the last one
+    said, until another order brings what is wanted; no rule of today is theirs.
+    """
+    ordering = replace(ordering, must_staple=series.must_staple)
+    if last is None or last.content == ordering.wish.profile.digest:
+        same_names = same(identifiers(series.names), ordering.identifiers)
+        if last is None or same_names:
+            return ordering
+    ordered = identifiers(series.names)
+    wish = replace(
+        ordering.wish,
+        identifiers=ordered,
+        allowed=identifiers(last.names),
+        optional=tuple(i for i in ordered if is_device(i)),
+        levels=levels({}, of_nf=False),
+    )
+    return replace(ordering, wish=wish)
 
 
 class SeriesProcedure:

@@ -14,6 +14,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         order: URL of the order.
+        names: What was ordered.
         certificate: URL on which one certificate follows another.
         terms: What was agreed.
         since: When the first certificate came.
@@ -30,6 +31,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     order: str
+    names: tuple[str, ...] = ()
     certificate: str
     terms: StarTerms
     since: datetime
@@ -63,10 +65,12 @@ class SeriesClosing(Phase, frozen=True, kw_only=True, tag="closing"):
     Attributes:
         series: The series.
         why: Why, one clause.
+        doubted: The CA refused to cancel it: whether it still stands is asked first.
     """
 
     series: Series
     why: str
+    doubted: bool = False
 
 
 SeriesJob = Job[SeriesOpen | SeriesClosing]

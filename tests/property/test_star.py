@@ -30,8 +30,9 @@ from agent.records.certificate import CertificateRecord
 from agent.records.codec import decode, encode
 from agent.records.job import Disposition, Failure
 from agent.records.slots import jobs
+from agent.renewal.disposition import TABLE as TABLE_OF
 from tests.vectors.model import ModelCa, ModelHost, ModelOrder
-from tests.vectors.records import NOW, certificate_table, checked, context
+from tests.vectors.records import DAY, NOW, certificate_table, checked, context
 
 LIFE = timedelta(days=4)
 SPAN = timedelta(days=90)
@@ -55,6 +56,7 @@ class Trouble(StrEnum):
     OLD = "the certificate before"
     SAME = "the same certificate, for a while"
     BAD = "a chain that does not verify"
+    LOST = "not found"
     CANCELLED = "cancelled by the ca"
     KILLED = "killed after the answer"
 
@@ -132,6 +134,8 @@ class Year:
         self.ca = StarCa()
         self.host = ModelHost()
         self.now = NOW
+        self.context = CONTEXT
+        self.refuses = False
         self.fetches = 0
         self.gaps: list[str] = []
         self.reasons: list[str] = []
@@ -142,7 +146,7 @@ class Year:
     def live(self, until: datetime) -> None:
         """Let time pass, from one thing that is due to the next."""
         for _ in range(STEPS):
-            self._store(reconcile(self.record, CONTEXT, self._moment()))
+            self._store(reconcile(self.record, self.context, self._moment()))
             due = [s for s in jobs(self.record) if isinstance(self._next(s), Do)]
             if due:
                 self._step(due[self._count % len(due)])
@@ -153,10 +157,10 @@ class Year:
         raise AssertionError(f"no end: {self.now} {self.record}")
 
     def _next(self, slot: Any) -> Do[Any] | Wait:
-        return next_step(self.record, slot, CONTEXT, self.now)
+        return next_step(self.record, slot, self.context, self.now)
 
     def _wait(self, until: datetime) -> None:
-        instants = [next_change(self.record, CONTEXT, self.now), until]
+        instants = [next_change(self.record, self.context, self.now), until]
         for slot in jobs(self.record):
             step = self._next(slot)
             assert isinstance(step, Wait)
@@ -188,9 +192,13 @@ class Year:
         if trouble is Trouble.KILLED:
             self._store(found_running(self.record))
             return
-        self._store(fold(self.record, slot, effect, outcome, CONTEXT, self._moment()))
+        self._store(
+            fold(self.record, slot, effect, outcome, self.context, self._moment())
+        )
 
-    def _perform(self, slot: Any, effect: Any, trouble: Trouble) -> Any:
+    def _perform(  # noqa: PLR0911 -- one arm an effect
+        self, slot: Any, effect: Any, trouble: Trouble
+    ) -> Any:
         match effect:
             case series.Fetch(url, _):
                 return self._fetch(url, trouble)
@@ -203,6 +211,9 @@ class Year:
             case issue.MakeKey(key):
                 self.host.keys.add(key)
                 return issue.KeyExists(b"spki", "serial")
+            case issue.CreateOrder() if self.refuses:
+                kind = "acme:rejectedIdentifier"
+                return self._failed(kind, Disposition.NEEDS_OPERATOR)
             case _ if slot.kind == "issue":
                 job = self.record.issue
                 assert job is not None
@@ -225,7 +236,8 @@ class Year:
             Trouble.AWAY: ("transport", Disposition.BACK_OFF),
             Trouble.BUSY: ("acme:serverInternal", Disposition.BACK_OFF),
             Trouble.REFUSED: ("acme:unauthorized", Disposition.NEEDS_OPERATOR),
-            Trouble.BAD: ("pki.chain", Disposition.BACK_OFF),
+            Trouble.BAD: ("pki.chain", TABLE_OF["pki.chain"]),
+            Trouble.LOST: ("acme.not-found", TABLE_OF["acme.not-found"]),
         }
         if trouble in failures:
             return self._failed(*failures[trouble])
@@ -296,6 +308,18 @@ def test_a_year_without_trouble_costs_one_look_a_certificate() -> None:
     planned = "renewal is due by the rule before-the-series-ends"
     assert year.reasons == ["there is no certificate yet", *[planned] * (orders - 1)]
     assert year.fetches <= YEAR // LIFE + 2 * orders
+
+
+def test_a_series_goes_on_while_what_is_wanted_instead_is_refused() -> None:
+    """Another name is configured, and the CA does not issue for it for weeks."""
+    year = Year([])
+    year.live(NOW + 10 * DAY)
+    changed = replace(TABLE, names=("other.example",))
+    year.context = with_(CONTEXT, config=changed)
+    year.refuses = True
+    year.live(NOW + 40 * DAY)
+    assert year.gaps == []
+    assert len(year.ca.series) == 1
 
 
 def test_a_ca_that_is_away_too_long_leaves_a_gap_and_the_test_sees_it() -> None:

@@ -12,9 +12,10 @@ from agent.acme.messages import AutoRenewal, Directory, Order
 from agent.acme.problem import Problem
 from agent.cli.render_star import told
 from agent.cli.shapes import CertificateShape, SeriesShape
+from agent.config.nf import Nf
 from agent.config.star import Star
 from agent.demands import CommandError, revoke
-from agent.jobs import series
+from agent.jobs import ending, series
 from agent.jobs.context import Context
 from agent.jobs.issue import effects as issue
 from agent.jobs.issuing import STAR, fold
@@ -46,6 +47,7 @@ from tests.vectors.records import (
 WANTED = StarWanted(lifetime=4 * 86400, adjust=3600, duration=90 * 86400, get=True)
 TERMS = StarTerms(end=NOW + 40 * DAY, lifetime=4 * 86400)
 SLOT = "series000001"
+UUID = "4ace9d34-2c69-4f99-92d5-a73a3fe8e23b"
 META = {"min-lifetime": 3600, "max-duration": 365 * 86400}
 
 
@@ -236,6 +238,7 @@ def test_a_fetch_brings_an_issuance_with_the_same_key_and_keeps_the_series() -> 
         ("acme:autoRenewalCanceled", False),
         ("acme:autoRenewalExpired", False),
         ("acme:unauthorized", True),
+        ("acme.not-found", True),
         ("transport", True),
         ("pki.chain", True),
     ],
@@ -244,7 +247,7 @@ def test_what_says_that_it_is_over_ends_it_what_does_not_is_doubted(
     kind: str, left: bool
 ) -> None:
     """A refusal of another kind is followed by a look at the order."""
-    needs = kind.startswith("acme:")
+    needs = kind.startswith(("acme:", "acme.not-found"))
     disposition = Disposition.NEEDS_OPERATOR if needs else Disposition.BACK_OFF
     failed = replace(failure(kind), disposition=disposition, at=NOW + 2 * DAY)
     record = after(with_series(), Failed(failed), NOW + 2 * DAY)
@@ -294,6 +297,18 @@ def test_a_series_is_closed_once_and_its_cancellation_is_idempotent() -> None:
     assert after(record, Performed(), NOW).series == {}
     over = Failed(failure("acme:autoRenewalCancellationInvalid"))
     assert after(record, over, NOW).series == {}
+    refusal_ = replace(
+        failure("acme:malformed"), disposition=Disposition.NEEDS_OPERATOR
+    )
+    for refused in (refusal_, failure("acme.not-found")):
+        doubted = after(record, Failed(refused), NOW)
+        step = at(doubted, NOW + DAY)
+        assert isinstance(step, Do)
+        assert isinstance(step.effect, series.LookAtOrder)
+        assert after(doubted, Failed(refused), NOW + DAY).series == {}
+        assert after(doubted, series.OrderState("canceled"), NOW + DAY).series == {}
+        stands = after(doubted, series.OrderState("valid"), NOW + DAY)
+        assert isinstance(at(stands, NOW + 2 * DAY), Do)
     away = after(record, Failed(failure("transport")), NOW)
     assert isinstance(away.series[SLOT].phase, SeriesClosing)
     gone = dataclasses.replace(wanting(), account=None, accounts={})
@@ -310,6 +325,22 @@ def test_a_certificate_of_a_series_is_cancelled_not_revoked() -> None:
     assert isinstance(revoke(record, asked, moment()).series[SLOT].phase, SeriesClosing)
     with pytest.raises(CommandError, match="cannot be revoked"):
         revoke(replace(record, series={}), asked, moment())
+
+
+def test_a_series_ends_with_its_network_function() -> None:
+    """It is cancelled, its certificates are not revoked, and the end waits for it."""
+    of = Nf(instance_id=UUID, types=("AMF",), fqdn="amf1.example")
+    ends = dataclasses.replace(
+        wanting(), config=certificate_table(nf="amf1"), nf=of, ends=True
+    )
+    record = reconcile(with_series(), ends, moment())
+    assert isinstance(record.series[SLOT].phase, SeriesClosing)
+    assert record.revoke == {}
+    assert record.end is not None
+    gone = replace(record, farewell={}, endpoints={})
+    step = ending.next_step(gone, record.end, ends, NOW)
+    assert isinstance(step, Wait)
+    assert "cancelled" in step.reason
 
 
 # -- what is shown
