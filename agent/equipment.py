@@ -160,7 +160,7 @@ def _attester(stock: Stock) -> DeviceAttest01:
     def token(name: str) -> Token:
         return stock.config().token[name]
 
-    tpm = Tpm(token, stock.read_secret, stock.environ)
+    tpm = Tpm(stock.keys.accepted_pin, stock.read_secret, stock.environ)
     return DeviceAttest01(token, tpm, stock.clock)
 
 

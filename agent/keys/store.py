@@ -4,6 +4,7 @@ It knows which store a key is in. It loads PKCS#11 only when a token is configur
 binding costs memory that a host without a token should not pay.
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 from agent.clock import Clock
 from agent.config import tokens as tables
 from agent.config.units import duration
-from agent.keys.errors import TokenAbsentError
+from agent.keys.errors import PinMissingError, TokenAbsentError
 from agent.keys.ports import AdoptedKey, PinLedger, TokenKey, TokenStatus
 from agent.keys.software import FileKeys
 from agent.pki.uri import token_uri
 from agent.ports import MadeKey
-from agent.records.keys import FILE_STORE, KeyRecord
+from agent.records.keys import FILE_STORE, KeyRecord, PinStatus
 
 if TYPE_CHECKING:
     from agent.keys.module import Module
@@ -160,6 +161,33 @@ class Keys:
                 f"token {name} is not in the configuration",
                 hint=f"restore the table [token.{name}] while its keys are in use",
             ) from None
+
+    async def accepted_pin(self, token: str) -> bytes:
+        """Return the PIN that a token has accepted; empty where it needs none.
+
+        For what speaks to the hardware beside the token's module: a PIN that no login
+        has proven would cost an attempt that nobody remembers.
+
+        Raises:
+            AgentError: There is no such token, the PIN cannot be read, or is another
+                one than the token has accepted.
+        """
+        from agent.keys.pin import is_known  # noqa: PLC0415 -- imported lately
+
+        self.token(token)
+        reference = self._settings[token].pin
+        if reference is None:
+            return b""
+        pin = self._surroundings.read_secret(reference)
+        record = self._surroundings.ledger.load(token)
+        accepted = record.status is PinStatus.ACCEPTED
+        # On a thread: scrypt takes tens of milliseconds.
+        if accepted and await asyncio.to_thread(is_known, record, pin):
+            return pin
+        raise PinMissingError(
+            f"the PIN of token {token} is not the one that it has accepted",
+            hint="correct the secret that `pin` refers to, or restart nfcertd",
+        )
 
     async def close(self) -> None:
         """Log out, finalise every module that answers, and end their threads."""

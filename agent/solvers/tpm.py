@@ -6,7 +6,7 @@ each statement. Only that process hears the secrets.
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,6 @@ import msgspec
 from agent.acme.problem import printable
 from agent.acme.tpm import Certified
 from agent.config.attestation import Attestation
-from agent.config.tokens import Token
 from agent.config.units import duration
 from agent.ports import KeySigner
 from agent.programs import ProgramError, run
@@ -57,12 +56,19 @@ class Tpm:
 
     def __init__(
         self,
-        token: Callable[[str], Token],
+        accepted_pin: Callable[[str], Awaitable[bytes]],
         read_secret: Callable[[str], bytes],
         environ: Mapping[str, str],
     ) -> None:
-        """Take the tables of tokens, a resolver of secrets, and our environment."""
-        self._token = token
+        """Take the parts.
+
+        Args:
+            accepted_pin: Returns the PIN that a token has accepted, no other one: the
+                TPM counts wrong ones.
+            read_secret: Resolves a reference of the configuration to a secret.
+            environ: Our environment.
+        """
+        self._accepted_pin = accepted_pin
         self._read_secret = read_secret
         self._environ = environ
 
@@ -79,18 +85,21 @@ class Tpm:
         Raises:
             AttestationError: It failed, and may not fail again.
             AttestationDeniedError: It would fail again.
-            FileError: A secret cannot be read.
+            AgentError: A secret cannot be read, or the PIN is not a proven one.
         """
         require_installed()
+        pin, password = await self._accepted_pin(key.store), b""
+        if table.attestation_key_auth is not None:
+            password = self._read_secret(table.attestation_key_auth)
         request = msgspec.json.encode(
             {
                 "path": [place for place in sys.path if place],
                 "id": key.id,
                 "public": key.public.hex(),
-                "pin": self._secret(self._token(key.store).pin).hex(),
+                "pin": pin.hex(),
                 "data": data.hex(),
                 "signer": int(table.attestation_key or "0", 16),
-                "signer_auth": self._secret(table.attestation_key_auth).hex(),
+                "signer_auth": password.hex(),
             }
         )
         # Isolated: nothing beside the program, or of an environment, is imported.
@@ -103,9 +112,6 @@ class Tpm:
         except ProgramError as error:
             raise AttestationError(f"the tpm: {error}") from error
         return _certified(output)
-
-    def _secret(self, reference: str | None) -> bytes:
-        return b"" if reference is None else self._read_secret(reference)
 
     def _environment(self) -> dict[str, str]:
         return {

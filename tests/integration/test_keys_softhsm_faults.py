@@ -96,6 +96,21 @@ async def test_a_wrong_pin_costs_one_login_ever(shimmed: Host) -> None:
     assert shimmed.ledger.load("hsm").status is PinStatus.ACCEPTED
 
 
+async def test_only_a_pin_that_a_login_has_proven_is_handed_on(host: Host) -> None:
+    """Not before one, nor one that was changed since; some tokens have none."""
+    keys = host.start()
+    with pytest.raises(PinMissingError, match="not the one that it has accepted"):
+        await keys.accepted_pin("hsm")
+    await keys.make(record(1))
+    assert await keys.accepted_pin("hsm") == tokens.PIN.encode()
+    tokens.write_pin(host.setup.pin_file, "9999")
+    with pytest.raises(PinMissingError, match="not the one that it has accepted"):
+        await keys.accepted_pin("hsm")
+    with pytest.raises(TokenAbsentError):
+        await keys.accepted_pin("another")
+    assert await host.start(pin=None).accepted_pin("hsm") == b""
+
+
 async def test_the_attempt_is_durable_before_and_after_the_login(shimmed: Host) -> None:
     """The ledger sees ATTEMPTING, then the outcome, and never the PIN."""
     tokens.write_pin(shim_of(shimmed).pin_file, "9999")

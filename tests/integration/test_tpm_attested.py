@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tests.ca import Config
 from tests.integration.scene import PATIENCE, Scene, scene, token_table
-from tests.integration.tokens import TpmSetup, tpm_simulator
+from tests.integration.tokens import TpmSetup, tpm_simulator, write_pin
 from tests.parts.fetched import fetched, not_fetched
 from tests.parts.tpmmaker import TpmMaker
 
@@ -30,6 +30,7 @@ DEVICE: Final = "nf-host-17"
 HANDLES: Final = {"rsa": "0x81010002", "ecc": "0x81010003"}
 SCHEMES: Final = {"rsa": "rsassa", "ecc": "ecdsa"}
 PASSWORD: Final = "of-the-ak"
+UNPROVEN: Final = "is not the one that it has accepted"
 TYPES: Final = frozenset({"dns", "permanent-identifier"})
 
 
@@ -46,17 +47,19 @@ class Place(NamedTuple):
     maker: TpmMaker
     home: Path
 
-    def tool(self, *command: str) -> None:
-        """Run a tool of tpm2-tools."""
+    def tool(self, *command: str) -> str:
+        """Run a tool of tpm2-tools, and return what it prints."""
         environment = {**os.environ, **self.setup.env}
-        subprocess.run(
+        done = subprocess.run(
             command,
             env=environment,
             cwd=self.home,
             check=True,
             capture_output=True,
+            text=True,
             timeout=PATIENCE,
         )
+        return done.stdout
 
     def make_attestation_key(self, kind: str, password: str) -> None:
         """Make one below the endorsement key, and keep it in the TPM."""
@@ -68,6 +71,12 @@ class Place(NamedTuple):
         read = ("tpm2_readpublic", "-c", "ak", "-f", "pem", "-o", f"{kind}.pem")
         self.tool(*read)
         self.tool("tpm2_evictcontrol", "-c", "ak", HANDLES[kind])
+
+    def lockout_counter(self) -> str:
+        """Return how many wrong passwords the TPM remembers."""
+        shown = self.tool("tpm2_getcap", "properties-variable")
+        [line] = [line for line in shown.splitlines() if "LOCKOUT_COUNTER" in line]
+        return line
 
     def certificate(self, kind: str, device: str = DEVICE) -> Path:
         """Return a file with the certificate of an attestation key."""
@@ -162,6 +171,24 @@ def test_a_tpm_that_refuses_is_said_so(
         cause = status.alarms("web")["issue-failing"]["cause"]
         assert "the tpm does not certify the key" in cause
         assert found.ca.log.of("challenge") == []
+
+
+def test_a_pin_that_no_login_has_proven_is_never_tried(
+    place: Place, tmp_path: Path
+) -> None:
+    """The TPM counts wrong ones, and our token stays logged in with the old one."""
+    more, pin = by(place, "rsa"), place.setup.pin_file
+    with attested(place, tmp_path, more) as found, found.daemon() as daemon:
+        daemon.settle_deployed("web")
+        counted = place.lockout_counter()
+        pin.write_text("9999\n")
+        try:
+            daemon.ask("renew", "web")
+            daemon.wait(lambda s: UNPROVEN in f"{s.job('web', 'issue')}")
+        finally:
+            write_pin(pin)
+        assert place.lockout_counter() == counted
+        daemon.settle_deployed("web", 2)
 
 
 def test_a_ca_does_not_believe_it_of_another_device(

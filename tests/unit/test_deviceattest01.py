@@ -46,6 +46,16 @@ def public_of(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(*kind)
 
 
+async def nobody(_: str) -> bytes:
+    """Fail: no PIN is asked for."""
+    raise AssertionError
+
+
+def nothing(_: str) -> bytes:
+    """Fail: no secret is asked for."""
+    raise AssertionError
+
+
 def token(name: str) -> Token:
     """Return the table of a token."""
     return Token(module="/m.so", token=f"pkcs11:token={name}", pin="file:/pin")
@@ -68,7 +78,7 @@ async def response(
         "thumbprint": THUMBPRINT,
         "certificate_key": KeySigner(public_of(key), signing, "hsm", "01ab"),
     }
-    solver = DeviceAttest01(token, Tpm(token, lambda _: b"1234", {}), FakeClock(NOW))
+    solver = DeviceAttest01(token, Tpm(nobody, nothing, {}), FakeClock(NOW))
     async with solver.prepare(Presentation(**(fields | changes))) as found:
         return found
 

@@ -151,15 +151,20 @@ async def response(home: Path, by: PrivateKey, **settings: Any) -> dict[str, obj
         certificate_key=KeySigner(spki(KEY), signing, "hsm", "01ab"),
     )
     environ = {"TPM2_PKCS11_STORE": "/store", "HOME": "/root", "CREDENTIAL": "secret"}
-    secrets = {"file:/pin": PIN.encode(), "file:/ak": PASSWORD.encode()}
-    asked = Tpm(_token, secrets.__getitem__, environ)
+    secrets = {"file:/ak": PASSWORD.encode()}
+
+    async def accepted_pin(token: str) -> bytes:
+        assert token == "hsm"
+        return PIN.encode()
+
+    asked = Tpm(accepted_pin, secrets.__getitem__, environ)
     solver = DeviceAttest01(_token, asked, FakeClock(NOW))
     async with solver.prepare(found) as made:
         return made
 
 
 def _token(name: str) -> Token:
-    return Token(module="/m.so", token=f"pkcs11:token={name}", pin="file:/pin")
+    return Token(module="/m.so", token=f"pkcs11:token={name}")
 
 
 def _answer(by: PrivateKey) -> str:
