@@ -128,7 +128,7 @@ def by(place: Place, kind: str, certificate: Path | None = None) -> str:
 
 
 @pytest.mark.parametrize("kind", HANDLES)
-@pytest.mark.parametrize("type_", ["ec-p256", "rsa-2048"])
+@pytest.mark.parametrize("type_", ["ec-p256", "ec-p384", "rsa-2048"])
 def test_a_tpm_certifies_each_new_key_that_it_makes(
     place: Place, tmp_path: Path, kind: str, type_: str
 ) -> None:
