@@ -4,8 +4,12 @@ The TPM is swtpm behind tpm2-pkcs11. Its attestation key is made as an operator 
 one, and has a certificate of a maker of the tests; the CA judges all of WebAuthn 8.3.1.
 """
 
+import contextlib
 import os
+import shutil
+import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,10 +20,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from agent.config.attestation import Attestation
+from agent.ports import KeySigner
+from agent.solvers.errors import AttestationDeniedError
+from agent.solvers.tpm import Tpm
 from tests.ca import Config
 from tests.integration.scene import PATIENCE, Scene, scene, token_table
-from tests.integration.tokens import TpmSetup, tpm_simulator, write_pin
+from tests.integration.tokens import PIN, TpmSetup, tpm_simulator, write_pin
 from tests.parts.fetched import fetched, not_fetched
+from tests.parts.process import PartError
+from tests.parts.token import TokenTool
 from tests.parts.tpmmaker import TpmMaker
 
 pytestmark = [
@@ -202,3 +212,63 @@ def test_a_ca_does_not_believe_it_of_another_device(
         cause = status.alarms("web")["issue-failing"]["cause"]
         assert "another device" in cause
         assert not found.ca.certificates
+
+
+NAMELESS: Final = "UPDATE tobjects SET attrs = '{}'"
+TRANSIENT: Final = "UPDATE pobjects SET config = '{transient: true}'"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("", ""),
+        (NAMELESS, "the database of tpm2-pkcs11 does not have the key"),
+        (TRANSIENT, "the token's primary object is made anew at each use"),
+    ],
+    ids=["as it is", "without the key", "with a transient primary object"],
+)
+async def test_a_database_that_is_not_as_expected_is_told(
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    words: str,
+) -> None:
+    """Of the token that the module uses, a copy is read; the TPM is the same."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(fetched("tpm"))])
+    setup = place.setup
+    owner = TokenTool(module=setup.module, environment=setup.env, pin=PIN)
+    public = _made(owner)
+    shutil.copytree(setup.env["TPM2_PKCS11_STORE"], tmp_path / "store")
+    database = tmp_path / "store" / "tpm2_pkcs11.sqlite3"
+    with contextlib.closing(sqlite3.connect(database)) as store, store:
+        store.execute(change)
+    environ = setup.env | {"TPM2_PKCS11_STORE": str(tmp_path / "store")}
+    table = Attestation(attestation_key=HANDLES["rsa"])
+    asked = Tpm(_pin, _no_secret, environ)
+    key = KeySigner(public, _no_signature, "hsm", "07")
+    if not words:
+        assert (await asked.certify(table, key, bytes(32))).info
+        return
+    with pytest.raises(AttestationDeniedError, match=words):
+        await asked.certify(table, key, bytes(32))
+
+
+def _made(owner: TokenTool) -> bytes:
+    """Return the public half of a key with CKA_ID 7, which is made once."""
+    with contextlib.suppress(PartError):
+        return owner.public_key(7)
+    owner.generate("beside", 7)
+    return owner.public_key(7)
+
+
+async def _pin(_: str) -> bytes:
+    return PIN.encode()
+
+
+def _no_secret(_: str) -> bytes:
+    raise AssertionError
+
+
+async def _no_signature(_: bytes) -> bytes:
+    raise AssertionError
