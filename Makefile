@@ -71,7 +71,7 @@ test: ## install what is missing, then check, integration and system
 	@$(MAKE) --no-print-directory integration
 	@$(MAKE) --no-print-directory system
 
-demo: ## the main job on real parts (root); KEEP=1 leaves it running, TOKEN=tpm uses a TPM
+demo: ## the main job on real parts (root); SCENARIO=5g: two network functions; KEEP=1 leaves it running, TOKEN=tpm uses a TPM
 	@tests/tools/install
 	@$(MAKE) --no-print-directory --quiet venv
 	@$(BIN)/python -m tests.demo

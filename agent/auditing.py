@@ -30,6 +30,10 @@ from agent.trail.vocabulary import Word, word_of_event
 _log: Final = logging.getLogger("nfcertd.audit")
 AGAIN: Final = timedelta(minutes=10)
 """Pause after a checkpoint that could not be signed."""
+SOON: Final = timedelta(seconds=5)
+"""Pause after one that the trail outgrew while it was signed."""
+OUTGROWN: Final = 60
+"""So often in a row, some five minutes of them, it is trouble."""
 LOOK: Final = timedelta(hours=1)
 """Longest pause between two looks at what is due; a reload may have changed it."""
 NAME: Final = "audit"
@@ -153,6 +157,7 @@ class Checkpoints:
         self._clock = clock
         self._moment = moment
         self._install = install
+        self._outgrown = 0
         self.record = store.get(AuditRecord, NAME) or AuditRecord()
 
     async def run(self) -> None:
@@ -174,12 +179,16 @@ class Checkpoints:
         try:
             await self.checkpoint(key)
         except AgentError as error:
+            self._outgrown += isinstance(error, BusyError)
+            if isinstance(error, BusyError) and self._outgrown < OUTGROWN:
+                # Much happens at a start: it is vouched for once it is written.
+                return SOON
             self._auditor.unsigned = (
                 f"no checkpoint of the audit trail was signed: {error}"
             )
             _log.warning("%s", self._auditor.unsigned)
             return AGAIN
-        self._auditor.unsigned = ""
+        self._auditor.unsigned, self._outgrown = "", 0
         return min(duration(settings.checkpoint), LOOK)
 
     async def checkpoint(self, config: Key) -> None:

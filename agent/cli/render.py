@@ -103,7 +103,7 @@ def _certificates(view: StatusShape, screen: Screen) -> list[str]:
             for t in render_star.told(one, view.now)
             for x in screen.paragraph(t, "  ", "    ")
         ]
-        for endpoint in one.endpoints:
+        for endpoint in () if one.state == "ended" else one.endpoints:
             lines += _endpoint(endpoint, one, view.now, screen)
         for finding in one.findings:
             lines += _finding(finding, screen)

@@ -283,6 +283,7 @@ class Authority:
             make_intermediate("Test Issuing CA", root, key) for root in self.roots
         ]
         self._include_root = include_root
+        self.default = 0
 
     def sign(
         self,
@@ -296,7 +297,8 @@ class Authority:
         return make_leaf(self.intermediates[0], key, names, profile, validity, csr)
 
     def chain(self, leaf: x509.Certificate, number: int = 0) -> bytes:
-        """Return a leaf and its issuers in PEM, below root `number`."""
+        """Return a leaf and its issuers in PEM; 0 is the default root, 1 the next."""
+        number = (self.default + number) % len(self.roots)
         above = [self.intermediates[number].pem]
         if self._include_root:
             above.append(self.roots[number].pem)

@@ -165,6 +165,10 @@ class TestCA:
         """Return the root above the default chain."""
         return self._authority.roots[0].pem
 
+    def issue_below(self, number: int) -> None:
+        """Make the chain below a root the default one, as a CA that rolls over."""
+        self._authority.default = number
+
     @property
     def alternate_root_pems(self) -> list[bytes]:
         """Return the roots above the alternate chains."""

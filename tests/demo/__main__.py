@@ -1,6 +1,7 @@
 """`make demo`: enrol, serve, renew and destroy, on real parts, told step by step.
 
-Environment: `TOKEN=tpm` uses a TPM simulator, `KEEP=1` leaves everything running until
+Environment: `SCENARIO=5g` tells of two network functions instead of one endpoint,
+`TOKEN=tpm` uses a TPM simulator (not for 5g), `KEEP=1` leaves everything running until
 Ctrl-C. Exit status: 0 all went as promised; 1 it did not, or something is missing.
 """
 
@@ -11,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.demo.fiveg import play_functions
+from tests.demo.keeping import keep
 from tests.demo.stage import NAME, OWNER, WORKERS, Stage, lacking, stage
 from tests.demo.story import Story
 from tests.demo.telling import Teller
@@ -23,6 +26,10 @@ from tests.parts.process import PartError
 def main() -> int:
     """Play the demo; return the exit status."""
     tpm = os.environ.get("TOKEN", "softhsm") == "tpm"
+    scenario = os.environ.get("SCENARIO", "")
+    if scenario not in {"", "5g"} or (scenario and tpm):
+        print("SCENARIO is 5g, or nothing; with 5g the token is SoftHSM2's")
+        return 1
     if absent := lacking(tpm=tpm):
         print(absent)
         return 1
@@ -30,7 +37,10 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="nfcertd-demo-"))
     home.chmod(0o711)
     try:
-        _play(home, tpm=tpm)
+        if scenario:
+            play_functions(home)
+        else:
+            _play(home, tpm=tpm)
     except PartError as error:
         print(f"\nthe demo failed: {error}\n\nfiles and logs are in {home}")
         return 1
@@ -65,7 +75,12 @@ def _play(home: Path, *, tpm: bool) -> None:
                 teller.heading("nfcertd status")
                 story.status()
                 if os.environ.get("KEEP"):
-                    _keep(teller, scene)
+                    keep(
+                        teller,
+                        scene.program,
+                        scene.home,
+                        f"curl -k https://127.0.0.1:{scene.port}/",
+                    )
                 story.stopped(server)
 
 
@@ -81,31 +96,6 @@ def _introduce(teller: Teller, scene: Stage) -> None:
         teller.remark("A running nginx does not see a new key of a TPM after SIGHUP:")
         teller.remark("its own key is in a file, account and second key in the TPM.")
     teller.fact("files", scene.home)
-
-
-def _keep(teller: Teller, scene: Stage) -> None:
-    """Leave everything running until Ctrl-C."""
-    teller.heading("Everything keeps running")
-    program = scene.program
-    changes = {**program.environment, "PYTHONPATH": str(program.library)}
-    values = " ".join(f"{name}={value}" for name, value in changes.items())
-    python, *_ = program.argv("status")
-    command = scene.home / "nfcertd"
-    command.write_text(
-        "#!/bin/sh\n"
-        f'exec env {values} {python} -m agent "$@" --runtime {program.runtime}\n'
-    )
-    command.chmod(0o755)
-    teller.remark("In another terminal, as root:")
-    for verb in ("status", "plan", "keys", "renew demo"):
-        teller.remark(f"  {command} {verb}")
-    teller.remark(f"  curl http://{program.health}/metrics")
-    teller.remark(f"  curl -k https://127.0.0.1:{scene.port}/")
-    teller.remark(f"End it with Ctrl-C, or: kill {os.getpid()}")
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    signal.sigwait(ends)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
 
 
 if __name__ == "__main__":

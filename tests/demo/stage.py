@@ -114,7 +114,7 @@ class Stage:
         CAP_KILL is what the drop-in `signal.conf` grants on a host without D-Bus.
         """
         return Identity(
-            uid=USER.uid, gid=USER.gid, groups=(_workers(),), capabilities=("kill",)
+            uid=USER.uid, gid=USER.gid, groups=(workers(),), capabilities=("kill",)
         )
 
     @property
@@ -148,7 +148,7 @@ def lacking(*, tpm: bool) -> str:
 @contextmanager
 def stage(home: Path, *, tpm: bool) -> Iterator[Stage]:
     """Start token, exporter and CA, and write the configuration."""
-    with _token(home, tpm=tpm) as there, pebble(home) as ca:
+    with token_of(home, tpm=tpm) as there, pebble(home) as ca:
         port = free_port()
         config = _configure(home, ca, there, port, tpm=tpm)
         yield Stage(
@@ -165,7 +165,8 @@ def stage(home: Path, *, tpm: bool) -> Iterator[Stage]:
 
 
 @contextmanager
-def _token(home: Path, *, tpm: bool) -> Iterator[Exported]:
+def token_of(home: Path, *, tpm: bool) -> Iterator[Exported]:
+    """Make a token, and export it to the group of nginx's workers."""
     if tpm:
         # The simulator's bus serves one user, ours, so that its exporter is root.
         with tpm_simulator(home) as there, exported(home, _export(there)) as shared:
@@ -182,7 +183,7 @@ def _export(setup: TokenSetup, owner: Identity | None = None) -> Export:
         module=setup.module,
         uri=setup.uri,
         environment=setup.env,
-        group=_workers(),
+        group=workers(),
         owner=owner,
     )
 
@@ -196,8 +197,8 @@ def _configure(
         directory.mkdir()
         directory.chmod(mode)
         os.chown(directory, USER.uid, USER.gid)
-    _write_pin(home / "nfcertd.pin", USER.uid)
-    _write_pin(home / "nginx.pin", 0)
+    write_pin(home / "nfcertd.pin", USER.uid)
+    write_pin(home / "nginx.pin", 0)
     (home / "issuing-root.pem").write_text(ca.issuing_roots())
     values: Mapping[str, object] = {
         "home": home,
@@ -218,12 +219,14 @@ def _configure(
     return config
 
 
-def _write_pin(path: Path, uid: int) -> None:
+def write_pin(path: Path, uid: int) -> None:
+    """Write the PIN to a file of a user, who alone may read it."""
     # Without a final newline: OpenSSL's engine would take that for a part of the PIN.
     path.touch(mode=0o600)
     path.write_text(PIN)
     os.chown(path, uid, -1)
 
 
-def _workers() -> int:
+def workers() -> int:
+    """Return the group of nginx's workers, which may use the exported token."""
     return pwd.getpwnam(WORKERS).pw_gid

@@ -1,4 +1,4 @@
-"""`make demo` keeps its promises, with either token."""
+"""`make demo` keeps its promises, with either token, and with two functions."""
 
 import os
 import subprocess
@@ -32,3 +32,23 @@ def test_the_demo_ends_well(token: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failed                 0\n" in done.stdout
     assert "destroyed " in done.stdout
+
+
+def test_the_demo_of_two_functions_ends_well() -> None:
+    """Annex J, mutual TLS, a renewal, a roll-over, an end; no request fails."""
+    if absent := lacking(tpm=False):
+        pytest.skip(absent)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.demo"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, "SCENARIO": "5g", "TOKEN": "", "KEEP": ""},
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = done.stdout.rpartition("Summary")[2]
+    assert "2 functions, 4 tokens of OAM" in summary
+    assert ", 0 failed" in summary
+    assert "smf1: 2 revoked, no key left" in summary

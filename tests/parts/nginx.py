@@ -42,7 +42,7 @@ http {{
         server_name _;
         ssl_protocols TLSv1.2 TLSv1.3;
         include {snippet};
-        location / {{ return 200 "served\\n"; }}
+        location / {{ return 200 "{answer}\\n"; }}
     }}
 }}
 """
@@ -70,6 +70,7 @@ class Site:
         module: PKCS#11 module for OpenSSL's engine; empty for a key in a file.
         environment: What that module needs; workers get it as well.
         worker: User of the worker processes.
+        answer: What every request is answered; variables of nginx are filled in.
     """
 
     snippet: Path
@@ -77,6 +78,7 @@ class Site:
     module: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     worker: str = "www-data"
+    answer: str = "served"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,4 +162,5 @@ def _main(home: Path, site: Site, environment: Mapping[str, str]) -> str:
         variables="\n".join(f"env {name};" for name in environment),
         listens=listens,
         snippet=site.snippet,
+        answer=site.answer,
     )

@@ -1,12 +1,12 @@
 """What happens becomes entries; checkpoints are signed when they are due."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from agent.auditing import AGAIN, Auditor, Checkpoints
+from agent.auditing import AGAIN, OUTGROWN, SOON, Auditor, Checkpoints
 from agent.config.tokens import Key
 from agent.config.trail import Audit
 from agent.events import Event
@@ -33,6 +33,12 @@ class Flaky(FileKeys):
         """Be there."""
         super().__init__(directory)
         self.away = False
+        self.busy: Callable[[], None] = lambda: None
+
+    async def sign(self, key: KeyRecord, data: bytes) -> bytes:
+        """Sign, while something else happens."""
+        self.busy()
+        return await super().sign(key, data)
 
     async def make(self, key: KeyRecord) -> MadeKey:
         """Make it, unless away."""
@@ -173,3 +179,23 @@ async def test_a_token_that_is_away_is_told_and_tried_again(tmp_path: Path) -> N
     made = desk.checkpoints.record.key
     assert made is not None
     assert made.id == chosen.id
+
+
+async def test_a_trail_that_grows_while_it_is_signed_is_vouched_for_soon(
+    tmp_path: Path,
+) -> None:
+    """At a start that is no trouble; for minutes on end it is."""
+    desk = Desk(tmp_path)
+    desk.auditor.event(EVENT)
+    desk.keys.busy = lambda: desk.auditor.event(EVENT)
+    async with desk.running():
+        assert "checkpoint" not in desk.events()
+        for _ in range(OUTGROWN - 2):
+            await desk.after(SOON)
+        assert desk.auditor.trouble == ""
+        await desk.after(SOON)
+        assert "grew while it was signed" in desk.auditor.trouble
+        desk.keys.busy = lambda: None
+        await desk.after(AGAIN)
+        assert desk.events()[-1] == "checkpoint"
+        assert desk.auditor.trouble == ""
