@@ -49,6 +49,10 @@ PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """Content type of OpenMetrics 1.0."""
 
+_LEAVING: Final = frozenset({State.ENDING, State.ENDED})
+"""States of certificates whose network function is decommissioned."""
+_BY_ENDPOINT: Final = frozenset({"deploy", "farewell"})
+"""Kinds of jobs that are about an endpoint."""
 MAX_ACCEPT: Final = 4096
 """Characters of an Accept field that are looked at."""
 
@@ -326,7 +330,9 @@ def _lists(shown: tuple[TrustView, ...]) -> Iterator[Metric]:
 
 def _endpoints(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
     labels = ("certificate", "endpoint")
-    pairs = [((one.name, e.name), e) for one in shown for e in one.endpoints]
+    # Of one that leaves nobody expects that it serves: no series, hence no alert.
+    staying = [one for one in shown if one.state not in _LEAVING]
+    pairs = [((one.name, e.name), e) for one in staying for e in one.endpoints]
     yield gauge(
         "nfcertd_endpoint_deployed",
         "Whether the endpoint was proven to use the newest certificate.",
@@ -358,7 +364,7 @@ def _jobs(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
         for job in one.jobs:
             kind, _, about = job.slot.partition(" ")
             # The id of a key to retire must not become a label: ids never end.
-            key = (one.name, kind, about if kind == "deploy" else "")
+            key = (one.name, kind, about if kind in _BY_ENDPOINT else "")
             phases.setdefault(key, set()).add(job.phase)
             failures[key] = max(failures.get(key, 0), job.failures)
     for key, reached in phases.items():

@@ -12,6 +12,7 @@ from agent.cli.render_nfs import consequences, rows
 from agent.cli.shapes import DecommissionShape, GoesShape, NfShape
 from agent.config.endpoints import Endpoint, Reload, Verify
 from agent.config.nf import Nf
+from agent.counters import Counters
 from agent.jobs import ending, farewell, nf
 from agent.jobs.account_changes import begin_deactivation
 from agent.jobs.accounts import reconcile_account
@@ -21,6 +22,7 @@ from agent.jobs.hooks import request
 from agent.jobs.news import Seen
 from agent.jobs.reconcile import reconcile
 from agent.jobs.step import Do, Failed, Performed, Wait
+from agent.metrics import render
 from agent.nfviews import narrate_nf, nf_view, waits_of
 from agent.publication.directories import Publications
 from agent.records.certificate import CertificateRecord, EndpointRecord
@@ -32,7 +34,9 @@ from agent.records.nf import MAX_TOMBSTONES, NfRecord
 from agent.records.others import AccountRecord
 from agent.shapes import NfState
 from agent.subjects.nfs import Nfs
+from agent.views import certificate_view
 from tests.fakes.subjects import table
+from tests.fakes.views import status as status_of
 from tests.vectors.hooks import EVERYTHING
 from tests.vectors.records import (
     ACCOUNT,
@@ -297,6 +301,20 @@ def test_a_person_reads_what_goes_and_how_far_it_is() -> None:
     drawn = [[cell.text for cell in row] for row in rows(shapes, NOW)]
     assert drawn[0] == ["nf amf1", "decommissioning", "AMF; a; b"]
     assert "ended" in drawn[1][2]
+
+
+def test_nobody_is_alerted_that_a_function_that_leaves_is_not_served() -> None:
+    """An endpoint of it has no series; one that stays has."""
+    here, gone = of(TOLD, ends=False), of(TOLD)
+    over = replace(enrolled(), ended=Ended(nf="amf1", instance_id=UUID, at=NOW))
+    for record, about, shown in (
+        (enrolled(), here, True),
+        (leaving(TOLD), gone, False),
+        (over, gone, False),
+    ):
+        view = certificate_view(record, about, NOW)
+        page = render(status_of(view), Counters(), "")[1].decode()
+        assert ("nfcertd_endpoint_deployed{" in page) is shown
 
 
 # -- files
