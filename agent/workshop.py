@@ -218,12 +218,16 @@ class Workshop:
                 hint="configure it again; the series ends by itself",
             )
         bench = await self._benches.at(known.ca)
-        ordering = self._ordering(bench, context, account, record.key(known.key))
-        ordering = as_ordered(ordering, known, record.current)
+
+        def ordering() -> Ordering:
+            key = record.key(known.key)
+            asked = self._ordering(bench, context, account, key)
+            return as_ordered(asked, known, record.current)
+
         fetching = SeriesProcedure(bench.client, self._tools.keys, bench.issue)
         about = About(subject=record.name, update=True, transaction=known.order)
         with self._noting(known.ca, about):
-            return await fetching.perform(effect, ordering)
+            return await fetching.perform(effect, account, ordering)
 
     async def _deployment(
         self,

@@ -1,5 +1,6 @@
 """How the effects of a series' job are performed (RFC 8739)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from agent.acme.device import is_device
@@ -13,6 +14,7 @@ from agent.procedures.download import star_source
 from agent.procedures.issue import IssueProcedure, Ordering
 from agent.procedures.signer import account_signer
 from agent.records.certificate import Issuance
+from agent.records.others import AccountRecord
 from agent.records.series import Series
 from agent.sba.lint import levels
 
@@ -49,18 +51,23 @@ class SeriesProcedure:
         self._issue = issue
 
     async def perform(
-        self, effect: series.Effect, ordering: Ordering
+        self,
+        effect: series.Effect,
+        account: AccountRecord,
+        ordering: Callable[[], Ordering],
     ) -> series.Outcome:
-        """Perform one effect.
+        """Perform one effect; what is ordered, with its key, is read for a fetch only.
+
+        A series may outlive its key: one that is cancelled needs none.
 
         Raises:
             AgentError: It failed; the caller folds the failure into the job.
         """
-        signer = account_signer(self._keys, ordering.account)
+        signer = account_signer(self._keys, account)
         match effect:
             case series.Fetch(url, public):
                 source = star_source(url, public=public)
-                return await self._issue.download(source, ordering)
+                return await self._issue.download(source, ordering())
             case series.LookAtOrder(url):
                 reply = await self._client.post(url, None, signer, "order")
                 return series.OrderState(reply.read(Order, "order").status)
