@@ -185,6 +185,8 @@ def _own(config: Config, path: str, certificate: Certificate) -> Iterator[str]:
     yield from bounded(f"{path}.grace", certificate.grace)
     if certificate.star is not None:
         yield from star_problems(f"{path}.star", certificate.star)
+        if certificate.deploy == "manual":
+            yield f'{path}.star: nobody can release each of them, say deploy = "auto"'
     yield from networks(f"{path}.status.allow", certificate.status.allow)
     if certificate.key.adopt is not None and certificate.key.rotate != "never":
         yield f'{path}.key.adopt: an adopted key needs rotate = "never"'

@@ -313,6 +313,7 @@ def imported(
         anchor_subject=chain.anchor_subject,
         content=wanted.content,
         findings=brought.findings,
+        asked_star=wanted.star,
     )
     known = replace(_remembered(issuance, chain.sources), directory="")
     record = replace(record, issued=(*record.issued, known))

@@ -12,7 +12,9 @@ from agent.acme.messages import AutoRenewal, Directory, Order
 from agent.acme.problem import Problem
 from agent.cli.render_star import told
 from agent.cli.shapes import CertificateShape, SeriesShape
+from agent.config.errors import ConfigError
 from agent.config.nf import Nf
+from agent.config.parse import Source, parse
 from agent.config.star import Star
 from agent.demands import CommandError, revoke
 from agent.jobs import ending, series
@@ -192,6 +194,24 @@ def test_an_order_without_the_echo_is_given_up_and_the_next_one_asks_for_none(
         assert isinstance(done.issue.phase, KeyMade)
         assert done.issue.not_before is None
         assert done.wanted.refused == (STAR,)
+
+
+def test_a_series_is_not_released_by_hand() -> None:
+    """It would run out while it waits."""
+    text = b"""
+        ca.x = { directory = "https://ca.example/d", roots = "system" }
+        account.x = { ca = "x", key = { file = true } }
+        [certificate.web]
+        names = ["web.example"]
+        ca = "x"
+        key = { file = true }
+        deploy = "manual"
+        star = {}
+    """
+    with pytest.raises(ConfigError) as caught:
+        parse([Source("nfcertd.toml", text)])
+    [problem] = caught.value.problems
+    assert problem.startswith("certificate.web.star: nobody can release")
 
 
 # -- when one looks
