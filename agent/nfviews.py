@@ -88,7 +88,7 @@ def waits_of(
     return tuple(
         f"account {name} is given up"
         for name, account in accounts.items()
-        if is_open(account) and account.closed_with == record.name
+        if account.closed_with == record.name and (is_open(account) or account.retire)
     )
 
 

@@ -1,6 +1,6 @@
 """The end of a network function, as far as it is not that of its certificates. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -37,6 +37,13 @@ def left(
 def is_open(record: AccountRecord) -> bool:
     """Tell whether an account is still known to its CA, as far as we are."""
     return bool(record.url) and not record.closed
+
+
+def leaves_keys(record: AccountRecord, never_destroy: Container[str]) -> bool:
+    """Tell whether keys of a closed account are still to be destroyed by us."""
+    return any(
+        record.spare(identity).store not in never_destroy for identity in record.retire
+    )
 
 
 def closing(record: AccountRecord, nf: str, moment: Moment) -> AccountRecord:

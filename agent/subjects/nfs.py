@@ -51,10 +51,16 @@ class Nfs:
         for account in accounts:
             known = self._cells.accounts[account]
             known.change(lambda record: nf.closing(record, name, at))
-        if any(nf.is_open(self._cells.accounts[a].record) for a in accounts):
+        if any(self._is_left(account) for account in accounts):
             return
         closed = [a for a in accounts if self._cells.accounts[a].record.closed]
         cell.change(lambda record: nf.ended(record, certificates, closed, at))
+
+    def _is_left(self, account: str) -> bool:
+        """Tell whether an account is still open, or has keys that are still there."""
+        record = self._cells.accounts[account].record
+        never = self._contexts.of_account(account).never_destroy
+        return nf.is_open(record) or nf.leaves_keys(record, never)
 
     def _certificates(self, name: str) -> dict[str, Any]:
         cells = self._cells.certificates

@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,10 +96,27 @@ def look(address: Address) -> str:
     context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection(address, timeout=5) as raw,
+        _closing_what_is_half_made(),
         context.wrap_socket(raw) as session,
     ):
         leaf = session.getpeercert(binary_form=True)
     return hashlib.sha256(leaf or b"").hexdigest()
+
+
+@contextmanager
+def _closing_what_is_half_made() -> Iterator[None]:
+    """Close the socket that `wrap_socket` of Python 3.11 leaves open.
+
+    It does so where the peer has reset the connection before it looks for one.
+    """
+    try:
+        yield
+    except OSError as error:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            made = frame.f_locals.get("self")
+            if isinstance(made, ssl.SSLSocket):
+                made.close()
+        raise
 
 
 @dataclass(slots=True)
