@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agent.control.client import ask as ask_daemon
 from tests.demo.fiveg_stage import Function, Network
-from tests.demo.sbi import RefusedError, Talk, Traffic, ask
+from tests.demo.sbi import LoginError, RefusedError, Talk, Traffic, ask
 from tests.demo.story import PATIENCE, SurpriseError
 from tests.demo.telling import Teller
 from tests.parts.nginx import Nginx
@@ -164,16 +164,34 @@ class FunctionsStory:
         self._tell.fact("keys in the token", "none of smf1")
         if not server.part.alive:
             raise SurpriseError("the nginx of smf1 has ended")
+        self._refused(amf, smf)
+        self._goes_on(amf)
+
+    def _refused(self, client: Function, server: Function) -> None:
+        """See that a function that has ended is not served any more."""
         try:
-            seen = ask(net, amf, smf)
+            seen = ask(self._net, client, server)
+        except LoginError:
+            # It says something of the client's token, and nothing of the server.
+            raise
         except RefusedError as error:
-            self._tell.fact("amf1 -> smf1", f"refused: {error}")
+            self._tell.fact(f"{client.name} -> {server.name}", f"refused: {error}")
         else:
-            raise SurpriseError(f"smf1 still serves {seen}")
-        self._tell.fact("amf1", "goes on: deployed, its account is open")
+            raise SurpriseError(f"{server.name} still serves {seen}")
+
+    def _goes_on(self, one: Function) -> None:
+        """See that a function still is client and server, by a request to itself.
+
+        Nobody else is left in this network who has a certificate.
+        """
+        seen = self._ask(one, one)
+        if (seen.client, seen.server) != (one.uri, one.uri):
+            raise SurpriseError(f"{seen.client} talked to {seen.server}")
         account = self._status()["accounts"][0]
-        if not self._deployed(amf) or not account["valid"]:
-            raise SurpriseError("amf1 does not go on")
+        if not self._deployed(one) or not account["valid"]:
+            raise SurpriseError(f"{one.name} does not go on")
+        self._tell.fact(f"{one.name} -> {one.name}", "200 OK, as client and as server")
+        self._tell.fact(one.name, "goes on: deployed, its account is open")
 
     def ended(self) -> None:
         """Show the trail of it all, the status, and end the daemon as systemd would."""
@@ -191,10 +209,11 @@ class FunctionsStory:
     def summary(self, there: Traffic, back: Traffic) -> list[str]:
         """Return what was shown, a line each."""
         net, total = self._net, there.served + back.served
+        failed = len(there.failed) + len(back.failed)
         told = {
             "enrolled by annex J": f"2 functions, {len(net.oam.asked)} tokens of OAM",
             "certificates ordered": f"{len(net.ca.orders)}, keys made in the token",
-            "requests between them": f"{total}, 0 failed",
+            "requests between them": f"{total}, {failed} failed",
             "renewed": "amf1 by command, both by the roll-over",
             "root rolled over": "Test Root 0 -> Test Root 1",
             "decommissioned": f"smf1: {len(net.ca.revoked)} revoked, no key left",

@@ -52,3 +52,5 @@ def test_the_demo_of_two_functions_ends_well() -> None:
     assert "2 functions, 4 tokens of OAM" in summary
     assert ", 0 failed" in summary
     assert "smf1: 2 revoked, no key left" in summary
+    assert "amf1 -> smf1           refused: " in done.stdout
+    assert "amf1 -> amf1           200 OK" in done.stdout
