@@ -12,6 +12,7 @@ from agent.jobs.abandon import comes_first, given_up, with_abandoned
 from agent.jobs.account import waits_for_person, why_unusable
 from agent.jobs.authority import gated, is_emergency, order_gated
 from agent.jobs.context import Context
+from agent.jobs.extras import REFUSABLE, STAR, extras_of, shed, without
 from agent.jobs.issue import effects as issue
 from agent.jobs.issue import steps
 from agent.jobs.issue.fold import fold as fold_job
@@ -19,7 +20,7 @@ from agent.jobs.refusal import kept, published, refused, with_publication
 from agent.jobs.star import opened, with_series
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.pki.status import Sources
-from agent.records.certificate import CertificateRecord, Issuance, IssueJob, Wanted
+from agent.records.certificate import CertificateRecord, Issuance, IssueJob
 from agent.records.job import Disposition
 from agent.records.keys import KeyState
 from agent.records.phases import Downloading
@@ -29,14 +30,6 @@ from agent.renewal.backoff import AWAITED
 from agent.renewal.plan import usual_pause
 from agent.sba.findings import errors
 
-STAR: Final = "auto-renewal"
-REFUSABLE: Final = {
-    "acme.replaces-refused": "replaces",
-    "acme.profile-refused": "profile",
-    "acme:invalidProfile": "profile",
-    "acme.star-refused": STAR,
-}
-"""Members of newOrder without which it is asked once more, by the refusal's kind."""
 HASTE: Final = 16
 """In an emergency our own back-off is shortened to this part of itself."""
 
@@ -105,34 +98,8 @@ def view_of(record: CertificateRecord, context: Context) -> issue.View:
         account_reason=reason,
         account_at=at,
         in_service_until=None if current is None else current.not_after,
-        extras=_extras(record, context),
+        extras=extras_of(record, context),
     )
-
-
-def _extras(record: CertificateRecord, context: Context) -> issue.Extras:
-    """Return what the next newOrder asks for, less what was refused already."""
-    wanted = record.wanted
-    if wanted is None:
-        return issue.Extras()
-    return issue.Extras(
-        replaces="" if "replaces" in wanted.refused else _replaced(record, context),
-        profile="" if "profile" in wanted.refused else wanted.profile,
-        required=wanted.profile_required,
-        star=None if STAR in wanted.refused else wanted.star,
-    )
-
-
-def _replaced(record: CertificateRecord, context: Context) -> str:
-    """Return the name of the certificate that a renewal replaces, or empty.
-
-    Only where the same account ordered it from the same CA: another one would be
-    refused (RFC 9773 section 5).
-    """
-    current, account = record.current, context.account
-    if current is None or account is None or not account.url:
-        return ""
-    ours = current.directory == account.directory and current.account_url == account.url
-    return current.certid if ours else ""
 
 
 def fold(
@@ -159,26 +126,20 @@ def fold(
         case issue.OrderSeen() if isinstance(effect, issue.CreateOrder):
             record = replace(record, orders=record.orders + 1)
             if outcome.ignored_star and record.wanted is not None:
-                record = replace(record, wanted=_without(record.wanted, STAR))
+                record = replace(record, wanted=without(record.wanted, STAR))
         case issue.Answered() if record.wanted is not None:
             record = replace(record, challenged=record.wanted.directory)
         case Failed(failure) if failure.kind in REFUSABLE and record.wanted:
-            wanted = _without(record.wanted, REFUSABLE[failure.kind])
+            wanted = without(record.wanted, REFUSABLE[failure.kind])
             record = replace(record, wanted=wanted)
+        case Failed(failure) if isinstance(effect, issue.CreateOrder):
+            record = shed(record, job, effect, failure)
         case _:
             pass
     after = fold_job(job, effect, outcome, view, moment)
     record = replace(record, issue=after)
     left = given_up(job, after, effect, outcome)
     return with_abandoned(record, left, record.wanted, context, moment)
-
-
-def _without(wanted: Wanted, member: str) -> Wanted:
-    """Return what is wanted after the CA has refused a member of newOrder."""
-    required = member == "profile" and wanted.profile_required
-    if required or member in wanted.refused:
-        return wanted
-    return replace(wanted, refused=(*wanted.refused, member))
 
 
 def _issued(

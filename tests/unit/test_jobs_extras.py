@@ -1,10 +1,12 @@
 """What an order asks for beyond RFC 8555: only what fits, and once without."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from agent.config.star import Star
 from agent.jobs.certificate import fold, next_step
 from agent.jobs.context import Context
 from agent.jobs.issue import effects
@@ -14,9 +16,11 @@ from agent.records.certificate import CertificateRecord
 from agent.records.job import Disposition
 from agent.records.phases import KeyMade
 from agent.records.slots import Slot
+from agent.records.star import StarWanted
 from tests.vectors.records import (
     ACCOUNT,
     NOW,
+    certificate_table,
     checked,
     context,
     enrolled,
@@ -100,6 +104,39 @@ def test_a_refusal_is_remembered_and_asked_again_without() -> None:
     due = replace(later, issue=replace(later.issue, not_before=None, intent=""))
     assert ordered(due) == effects.Extras()
     assert reconcile(due, CONTEXT, moment()).wanted == due.wanted
+
+
+def test_a_ca_that_errs_whenever_it_is_told_more_is_told_less() -> None:
+    """Pebble errs for some serial numbers: nothing would ever be issued again.
+
+    After three errors in a row one member is left out, after the next another; an
+    outage that says nothing of the order costs none.
+    """
+    wanted = StarWanted(lifetime=86400, duration=90 * 86400)
+    told = dataclasses.replace(
+        CONTEXT, config=certificate_table(star=Star(lifetime="1d", duration="90d"))
+    )
+    record = renewing(told)
+    shed = []
+    for _ in range(5):
+        asked = ordered(record, told)
+        shed.append((bool(asked.replaces), asked.star is not None))
+        effect = effects.CreateOrder(key_id(2), asked)
+        broken = Failed(failure("acme:serverInternal"))
+        record = fold(record, ISSUE, effect, broken, told, moment())
+        assert record.issue is not None
+        record = replace(
+            record, issue=replace(record.issue, not_before=None, intent="")
+        )
+    assert shed == [(True, True)] * 3 + [(False, True), (False, False)]
+    assert told.star == wanted
+    away = renewing(told)
+    for _ in range(5):
+        effect = effects.CreateOrder(key_id(2), ordered(away, told))
+        away = fold(away, ISSUE, effect, Failed(failure("transport")), told, moment())
+        assert away.issue is not None
+        away = replace(away, issue=replace(away.issue, not_before=None, intent=""))
+    assert ordered(away, told).replaces == CERTID
 
 
 def test_the_next_renewal_names_its_own_predecessor() -> None:

@@ -19,8 +19,9 @@ from agent.config.star import Star
 from agent.demands import CommandError, revoke
 from agent.jobs import ending, series
 from agent.jobs.context import Context
+from agent.jobs.extras import STAR
 from agent.jobs.issue import effects as issue
-from agent.jobs.issuing import STAR, fold
+from agent.jobs.issuing import fold
 from agent.jobs.reconcile import reason_to_issue, reconcile
 from agent.jobs.star import close, fetch_at, opened, pause
 from agent.jobs.step import Do, Failed, Performed, Wait
