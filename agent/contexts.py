@@ -99,7 +99,14 @@ class Contexts:
         )
 
     def ends(self, certificate: str) -> bool:
-        """Tell whether the network function of a certificate is decommissioned."""
+        """Tell whether the network function of a certificate is decommissioned.
+
+        An end that has begun holds, whatever the tables say by now.
+        """
+        for known in self._cells.nfs.values():
+            asked = known.record.ending
+            if asked is not None and certificate in asked.certificates:
+                return True
         name = self._config.certificate[certificate].nf or ""
         cell, table = self._cells.nfs.get(name), self._config.nf.get(name)
         if cell is None or table is None:

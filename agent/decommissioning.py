@@ -48,7 +48,8 @@ class Decommissions:
         confirmed(name, asked)
         keep = asked.get("keep_account") is True
         moment = self._manager.moment()
-        cell.change(lambda record: self._asked(record, table.instance_id, moment, keep))
+        instance, ours = table.instance_id, self._certificates(name)
+        cell.change(lambda record: self._asked(record, instance, ours, moment, keep))
         self._manager.touch()
         return {"done": "decommission", **answer}
 
@@ -56,6 +57,7 @@ class Decommissions:
     def _asked(
         record: NfRecord,
         instance_id: str,
+        certificates: list[str],
         moment: Moment,
         keep: bool,  # noqa: FBT001 -- as the verb has it
     ) -> NfRecord:
@@ -63,7 +65,12 @@ class Decommissions:
         same = known is not None and known.keep_account == keep
         if same and record.ends(instance_id):
             raise CommandError(f"{record.name} is being decommissioned already")
-        return nf.begin(record, instance_id, moment, keep_account=keep)
+        if known is not None and known.instance_id.lower() != instance_id.lower():
+            raise CommandError(
+                f"the instance {known.instance_id} of {record.name} is still ending",
+                hint="see nfcertd status for what it waits for",
+            )
+        return nf.begin(record, instance_id, certificates, moment, keep_account=keep)
 
     def _readable(self, name: str) -> Cell[NfRecord]:
         cell = self._cells.nf(name)
@@ -75,7 +82,7 @@ class Decommissions:
     def _consequences(self, name: str, instance_id: str) -> Answer:
         """Return what goes: certificates with what is theirs, and accounts."""
         contexts = self._manager.contexts()
-        ours = {c: x for c, x in contexts.items() if x.config.nf == name}
+        ours = {c: contexts[c] for c in self._certificates(name)}
         for certificate in ours:
             reason = self._cells.quarantined.get(f"certificate {certificate}")
             if reason is not None:
@@ -88,6 +95,10 @@ class Decommissions:
             "certificates": [self._goes(c, x) for c, x in sorted(ours.items())],
             "accounts": sorted(a for a in accounts if self._is_open(a)),
         }
+
+    def _certificates(self, name: str) -> list[str]:
+        contexts = self._manager.contexts()
+        return sorted(c for c, x in contexts.items() if x.config.nf == name)
 
     def _accounts(self, certificate: str) -> tuple[str, ...]:
         return (

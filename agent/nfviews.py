@@ -38,12 +38,18 @@ def nf_views(
         record = known.nfs.get(name, NfRecord(name=name))
         certificates = {
             certificate: known.certificates.get(certificate)
-            for certificate, its in config.certificate.items()
-            if its.nf == name
+            for certificate in _certificates(record, name, config)
         }
         waits = waits_of(record, certificates, contexts, known.accounts, now)
         shown.append(nf_view(record, table, certificates, waits))
     return tuple(shown)
+
+
+def _certificates(record: NfRecord, name: str, config: Config) -> tuple[str, ...]:
+    """Return the certificates of a function: those that end, or those configured."""
+    if record.ending is not None:
+        return record.ending.certificates
+    return tuple(c for c, its in config.certificate.items() if its.nf == name)
 
 
 def nf_view(
@@ -54,16 +60,15 @@ def nf_view(
 ) -> NfView:
     """Return one network function as it is configured now."""
     stone = record.tombstone(table.instance_id)
-    ends = record.ends(table.instance_id)
-    begun = record.ending if ends and stone is None else None
-    state = NfState.DECOMMISSIONING if begun else NfState.IN_SERVICE
+    begun = record.ending
+    state = NfState.DECOMMISSIONED if stone else NfState.IN_SERVICE
     return NfView(
         name=record.name,
-        instance_id=table.instance_id,
+        instance_id=begun.instance_id if begun else table.instance_id,
         types=table.types,
-        state=NfState.DECOMMISSIONED if stone else state,
-        asked_at=stone.asked_at if stone else begun.asked_at if begun else None,
-        ended_at=stone.ended_at if stone else None,
+        state=NfState.DECOMMISSIONING if begun else state,
+        asked_at=begun.asked_at if begun else stone.asked_at if stone else None,
+        ended_at=stone.ended_at if stone and not begun else None,
         certificates=tuple(certificates),
         waits=waits if begun else (),
     )
@@ -101,7 +106,7 @@ def _waits(
     for name in names:
         known, context = certificates[name], contexts.get(name)
         if known is None or context is None:
-            yield f"certificate {name} cannot be read"
+            yield f"certificate {name} cannot be read, or is not configured any more"
             continue
         job = known.end
         step = None if job is None else next_step(known, job, context, now)

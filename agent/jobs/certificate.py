@@ -203,6 +203,8 @@ def next_step(
         return Wait(until=None, reason="there is no such job")
     if job.crashes >= QUARANTINE_AFTER:
         return Wait(until=None, reason="quarantined: the process crashed in this job")
+    if context.ends and not ending.goes_on(slot.kind, job):
+        return Wait(until=None, reason="its network function is decommissioned")
     turn = Turn(record=record, name=slot.name, job=job, context=context)
     return KINDS[slot.kind].next_step(turn, now)
 

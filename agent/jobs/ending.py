@@ -9,7 +9,7 @@ nothing else: like a replacement it waits for the jobs that do.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -18,17 +18,24 @@ from agent.jobs.abandon import pending, reconcile_abandoned, with_abandoned
 from agent.jobs.alarms import with_alarms
 from agent.jobs.context import Context
 from agent.jobs.envelope import backed_off
+from agent.jobs.issue import effects as issue
 from agent.jobs.retiring import reconcile_keys
 from agent.jobs.star import close
 from agent.jobs.status import ON_HOLD
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.certificate import CertificateRecord, EndpointRecord
 from agent.records.ending import Ended, Ending, EndJob
+from agent.records.job import Job
 from agent.records.keys import FILE_STORE, KeyRecord, KeyState
+from agent.records.phases import Downloading, Finalizing, Processing
 from agent.records.revocation import IssuedRecord
 
 REASON: Final = "cessationOfOperation"
 """RFC 5280 section 5.3.1; what CMP's rr says when a function is taken away."""
+ENDING: Final = frozenset({"farewell", "end", "revoke", "retire", "abandon", "series"})
+"""Kinds of jobs that an end is made of; orders under way beside them."""
+LOOKED_FOR: Final = frozenset({issue.Finalize.name, issue.FetchOrder.name})
+"""Effects whose lost answer is followed by a look at the order."""
 SINGLE: Final = ("requesting", "renewal_info", "checking")
 """Members with jobs of an ordinary life, beside orders and deployments."""
 
@@ -42,6 +49,18 @@ class Clear:
 
 Effect = Clear
 Outcome = Performed | Failed
+
+
+def goes_on(kind: str, job: Job[Any]) -> bool:
+    """Tell whether a job goes on while its certificate's network function ends.
+
+    A certificate that the CA has been asked for with a key has to be known, so that it
+    can be revoked: its order is followed to its end. Nothing else is begun.
+    """
+    if kind != "issue":
+        return kind in ENDING
+    lost = isinstance(job.phase, Finalizing) and job.intent in LOOKED_FOR
+    return lost or isinstance(job.phase, Processing | Downloading)
 
 
 def reconcile(
@@ -149,10 +168,11 @@ def _without_ordinary(
 ) -> CertificateRecord:
     """Return the record without the jobs of an ordinary life.
 
-    One whose effect is on the way is waited for: what it brings has to be revoked.
+    One whose effect is on the way is waited for, and so is an order whose certificate
+    the CA may issue: what they bring has to be revoked.
     """
-    job = record.issue
-    if job is not None and not job.running:
+    job, record = record.issue, replace(record, refused=None)
+    if job is not None and not job.running and not goes_on("issue", job):
         left = pending(job)
         record = with_abandoned(record, left, record.wanted, context, moment)
         record = replace(record, issue=None, wanted=None)

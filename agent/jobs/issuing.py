@@ -38,7 +38,7 @@ def next_step(
     record: CertificateRecord, job: IssueJob, context: Context, now: datetime
 ) -> Do[issue.Effect] | Wait:
     """Return what the issue job does next."""
-    if record.held and record.replacing is None:
+    if record.held and record.replacing is None and record.end is None:
         return Wait(until=None, reason="held by an operator")
     if context.account is None:
         return Wait(until=None, reason="the record of its account cannot be read")

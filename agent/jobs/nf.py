@@ -12,11 +12,19 @@ from agent.records.others import AccountRecord
 
 
 def begin(
-    record: NfRecord, instance_id: str, moment: Moment, *, keep_account: bool
+    record: NfRecord,
+    instance_id: str,
+    certificates: Iterable[str],
+    moment: Moment,
+    *,
+    keep_account: bool,
 ) -> NfRecord:
     """Return the network function whose end an operator has asked for."""
     asked = Decommissioning(
-        instance_id=instance_id, asked_at=moment.now, keep_account=keep_account
+        instance_id=instance_id,
+        asked_at=moment.now,
+        certificates=tuple(certificates),
+        keep_account=keep_account,
     )
     return replace(record, ending=asked)
 

@@ -16,14 +16,14 @@ class Decommissioning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     Attributes:
         instance_id: Its NF instance id.
         asked_at: When.
+        certificates: Its certificates then: whatever their tables say by now.
         keep_account: Its accounts are left open, also where nobody else uses them.
-        accounts: Accounts that are closed with it.
     """
 
     instance_id: str
     asked_at: datetime
+    certificates: tuple[str, ...] = ()
     keep_account: bool = False
-    accounts: tuple[str, ...] = ()
 
 
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,9 +3,9 @@
 They have no jobs: what is to be done stands with their certificates and accounts.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from agent.admission import Place, Urgency
 from agent.cells import Cell, Cells
@@ -16,6 +16,9 @@ from agent.records.job import Failure
 from agent.records.nf import NfRecord
 from agent.runner import Work
 from agent.subjects.subject import Draw
+
+SOON: Final = timedelta(seconds=1)
+"""After an end, everything is looked at once more."""
 
 
 class Nfs:
@@ -38,13 +41,19 @@ class Nfs:
         one rename, and a crash between two of them changes nothing.
         """
         for name, cell in self._cells.nfs.items():
-            if cell.record.ending is not None and name in self._config.nf:
-                self._end(name, cell, moment)
-        yield from ()
+            if cell.record.ending is None:
+                continue
+            self._end(name, cell, moment)
+            if cell.record.ending is None:
+                # Another instance may begin; its certificates were looked at before.
+                yield moment().now + SOON
 
     def _end(self, name: str, cell: Cell[NfRecord], moment: Draw) -> None:
-        asked, certificates = cell.record.ending, self._certificates(name)
-        if asked is None or nf.left(asked.instance_id, certificates):
+        asked = cell.record.ending
+        if asked is None:
+            return
+        certificates = self._certificates(asked.certificates)
+        if nf.left(asked.instance_id, certificates):
             return
         accounts = () if asked.keep_account else self._accounts(certificates)
         at = moment()
@@ -62,12 +71,12 @@ class Nfs:
         never = self._contexts.of_account(account).never_destroy
         return nf.is_open(record) or nf.leaves_keys(record, never)
 
-    def _certificates(self, name: str) -> dict[str, Any]:
-        cells = self._cells.certificates
+    def _certificates(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the records of certificates; None for one that is not there to end."""
+        cells, tables = self._cells.certificates, self._config.certificate
         return {
-            certificate: cells[certificate].record if certificate in cells else None
-            for certificate, table in self._config.certificate.items()
-            if table.nf == name
+            name: cells[name].record if name in cells and name in tables else None
+            for name in names
         }
 
     def _accounts(self, certificates: dict[str, Any]) -> list[str]:

@@ -215,6 +215,32 @@ def test_a_ca_that_does_not_answer_keeps_no_key_alive(tmp_path: Path) -> None:
         assert [r.reason for r in place.ca.revoked.values()] == [CESSATION]
 
 
+def test_tables_that_change_meanwhile_do_not_undo_an_end(tmp_path: Path) -> None:
+    """The old instance goes to its end first; then the new one begins."""
+    with host(tmp_path) as here, here.scene.daemon() as daemon:
+        place = here.scene
+        daemon.settle_deployed("amf1")
+        place.ca.faults.add(
+            Fault(resource="revokeCert", action=unavailable(), times=None)
+        )
+        daemon.ask("decommission", "amf1", confirm="amf1")
+        daemon.settle(lambda s: s.job("amf1", "revoke").get("failures", 0) > 1)
+        here.configure(ANOTHER)
+        daemon.ask("reload")
+        shown = nf_of(daemon.status(), "amf1")
+        assert (shown["state"], shown["instance_id"]) == (
+            "decommissioning",
+            UUIDS["amf1"],
+        )
+        with pytest.raises(ControlError, match="is still ending"):
+            daemon.ask("decommission", "amf1", confirm="amf1")
+        assert len(place.ca.orders) == 1
+        place.ca.faults.clear()
+        daemon.settle_deployed("amf1", 2)
+        assert [r.reason for r in place.ca.revoked.values()] == [CESSATION]
+        assert nf_of(daemon.status(), "amf1")["instance_id"] == ANOTHER
+
+
 def test_an_endpoint_that_still_serves_keeps_its_key(tmp_path: Path) -> None:
     """Destroyed under it, every handshake would fail: an operator is told instead."""
     with host(tmp_path) as here, here.scene.daemon() as daemon:

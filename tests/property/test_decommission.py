@@ -21,7 +21,7 @@ from agent.records.certificate import CertificateRecord
 from agent.records.slots import jobs
 from tests.property.test_journey import WEIGHTED, Journey, settled
 from tests.vectors.model import Fault
-from tests.vectors.records import ACCOUNT, certificate_table
+from tests.vectors.records import ACCOUNT, certificate_table, fingerprint
 
 UUID = "4ace9d34-2c69-4f99-92d5-a73a3fe8e23b"
 STEPS = 12
@@ -47,7 +47,9 @@ class Leaving(Journey):
         self.ends = True
 
     def _check(self, effect: Any) -> None:
-        assert not (self.ends and isinstance(effect, issue.Effect)), "it was ordered"
+        followed = isinstance(effect, issue.FetchOrder | issue.Download)
+        ordered = isinstance(effect, issue.Effect) and not followed
+        assert not (self.ends and ordered), "it was ordered"
         super()._check(effect)
 
     def _perform(self, effect: Any, fault: Fault) -> Any:
@@ -117,6 +119,9 @@ def leave(journey: Leaving, begun: int, after: list[Fault]) -> None:
     assert journey.host.live == journey.host.served == 0
     assert journey.host.directories == set()
     assert usable <= journey.revoked
+    for number, order in enumerate(journey.ca.orders, start=1):
+        asked_for = order.status in {"processing", "valid"} and not order.given_up
+        assert not asked_for or fingerprint(number) in journey.revoked
     assert last.publications == ()
     assert last.alarms == {}
 

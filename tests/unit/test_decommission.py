@@ -16,9 +16,11 @@ from agent.counters import Counters
 from agent.jobs import ending, farewell, nf
 from agent.jobs.account_changes import begin_deactivation
 from agent.jobs.accounts import reconcile_account
+from agent.jobs.certificate import next_step
 from agent.jobs.context import Context
 from agent.jobs.hooks import reconcile as reconcile_hook
 from agent.jobs.hooks import request
+from agent.jobs.issue.effects import Download, FetchOrder
 from agent.jobs.news import Seen
 from agent.jobs.reconcile import reconcile
 from agent.jobs.step import Do, Failed, Performed, Wait
@@ -32,6 +34,16 @@ from agent.records.hook import HookRecord
 from agent.records.job import Disposition
 from agent.records.nf import MAX_TOMBSTONES, NfRecord
 from agent.records.others import AccountRecord
+from agent.records.phases import (
+    Answering,
+    Downloading,
+    Finalizing,
+    IssuePhase,
+    KeyMade,
+    OrderRecord,
+    Processing,
+)
+from agent.records.slots import Slot
 from agent.shapes import NfState
 from agent.subjects.nfs import Nfs
 from agent.views import certificate_view
@@ -46,7 +58,9 @@ from tests.vectors.records import (
     context,
     enrolled,
     failure,
+    issue_job,
     issued,
+    key,
     moment,
 )
 
@@ -58,6 +72,7 @@ TOLD = Endpoint(
 )
 STOPPED_BY_OTHERS = replace(TOLD, farewell="none")
 UNSEEN = Endpoint(reload=Reload(unit="nginx.service"))
+ORDER = OrderRecord(url="https://ca/o", finalize="https://ca/f")
 SERVED = (Sighting(address="127.0.0.1:443", sight=Sight.SERVED, at=NOW),)
 
 
@@ -163,6 +178,37 @@ def test_an_end_gives_up_what_was_under_way_and_holds_nothing_back() -> None:
     assert reconcile(after, of(TOLD), moment()) == after
 
 
+@pytest.mark.parametrize(
+    ("phase", "intent", "followed"),
+    [
+        (KeyMade(key="01" * 16), "", False),
+        (Answering(key="01" * 16, order=ORDER, authorizations=()), "", False),
+        (Finalizing(key="01" * 16, order=ORDER), "", False),
+        (Finalizing(key="01" * 16, order=ORDER), "finalize", True),
+        (Processing(key="01" * 16, order=ORDER), "", True),
+        (Downloading(key="01" * 16, order=ORDER, certificate="https://ca/c"), "", True),
+    ],
+)
+def test_nothing_is_begun_and_what_the_ca_may_issue_is_followed(
+    phase: IssuePhase, intent: str, followed: bool
+) -> None:
+    """A certificate that nobody knows could not be revoked; a hold changes nothing."""
+    job = issue_job(phase, intent=intent)
+    known = replace(key(2), id="01" * 16)
+    ordering = replace(enrolled(), issue=job, keys=(known,), held=True)
+    step = next_step(ordering, Slot("issue"), of(TOLD), NOW)
+    assert isinstance(step, Wait)
+    after = reconcile(ordering, of(TOLD), moment())
+    assert (after.issue is not None) is followed
+    if followed:
+        step = next_step(after, Slot("issue"), of(TOLD), NOW)
+        assert isinstance(step, Do)
+        assert isinstance(step.effect, FetchOrder | Download)
+        assert after.end is not None
+        waits = ending.next_step(after, after.end, of(TOLD), NOW)
+        assert "comes to its end first" in getattr(waits, "reason", "")
+
+
 def test_a_network_function_that_is_left_in_place_goes_on() -> None:
     """A certificate whose table names another one meanwhile is no longer given up."""
     begun = leaving(TOLD)
@@ -179,7 +225,7 @@ def test_tombstones_know_their_instance_in_either_case_and_are_bounded() -> None
     record = NfRecord(name="amf1")
     for number in range(MAX_TOMBSTONES + 1):
         instance = f"{number:08x}-2c69-4f99-92d5-a73a3fe8e23b"
-        record = nf.begin(record, instance, moment(), keep_account=False)
+        record = nf.begin(record, instance, ["a"], moment(), keep_account=False)
         assert record.ends(instance.upper())
         assert record.tombstone(instance) is None
         record = nf.ended(record, ["a"], ["x"], moment())
@@ -235,7 +281,7 @@ def test_a_function_is_shown_in_each_of_its_states() -> None:
     record = NfRecord(name="amf1")
     view = nf_view(record, AMF, {"amf1": served}, ())
     assert (view.state, view.asked_at) == (NfState.IN_SERVICE, None)
-    asked = nf.begin(record, UUID, moment(), keep_account=False)
+    asked = nf.begin(record, UUID, ["amf1"], moment(), keep_account=False)
     waits = waits_of(asked, {"amf1": leaving(TOLD)}, about, {}, NOW)
     assert waits == ("certificate amf1: its endpoints are taken out of service first",)
     view = nf_view(asked, AMF, {"amf1": served}, waits)
@@ -246,7 +292,7 @@ def test_a_function_is_shown_in_each_of_its_states() -> None:
         "account t is given up",
     )
     assert waits_of(asked, {"amf1": None}, about, {}, NOW) == (
-        "certificate amf1 cannot be read",
+        "certificate amf1 cannot be read, or is not configured any more",
     )
     done = nf.ended(asked, ["amf1"], ["t"], moment())
     view = nf_view(done, AMF, {"amf1": over}, ())
@@ -260,7 +306,7 @@ def test_a_hook_hears_of_an_end_once() -> None:
     """With the instance, which is what an NRF knows it by."""
     heard = replace(EVERYTHING, on=("decommissioned",))
     over = nf.ended(
-        nf.begin(NfRecord(name="amf1"), UUID, moment(), keep_account=False),
+        nf.begin(NfRecord(name="amf1"), UUID, [], moment(), keep_account=False),
         [],
         [],
         moment(),
