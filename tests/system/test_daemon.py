@@ -106,7 +106,8 @@ def test_a_certificate_is_enrolled_and_served(facts: Facts, name: str) -> None:
     seen = certificates(facts["enrol"]["status"])[name]
     assert (seen["state"], seen["orders"], seen["publication"]) == ("deployed", 1, 1)
     assert [endpoint["by"] for endpoint in seen["endpoints"]] == ["wire"]
-    assert facts["enrol"]["served"][name] == seen["serial"].zfill(40)
+    # As numbers: one in 256 begins with zeros, which not everybody writes.
+    assert int(facts["enrol"]["served"][name], 16) == int(seen["serial"], 16)
 
 
 def test_the_token_is_used_with_the_pin_of_a_credential(facts: Facts) -> None:
@@ -199,7 +200,7 @@ def test_a_renewal_that_was_asked_for_is_served(
     """By a member of the group; by root after the daemon was killed."""
     seen = facts[step]
     assert seen["served"] != seen["before"]
-    assert seen["served"] == seen["status"]["serial"].zfill(40)
+    assert int(seen["served"], 16) == int(seen["status"]["serial"], 16)
     about = seen["status"]
     assert (about["name"], about["state"], about["orders"]) == (name, "deployed", 2)
     assert (about["publication"], about["endpoints"][0]["proven"]) == (2, 2)
