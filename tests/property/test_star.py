@@ -275,7 +275,7 @@ TROUBLES = st.lists(st.sampled_from(list(Trouble)), max_size=250).map(bounded)
 @settings(max_examples=10, deadline=None)
 @given(TROUBLES)
 def test_a_year_of_a_series_has_no_gap_at_the_endpoint(troubles: list[Trouble]) -> None:
-    """Some two hundred certificates, several series, and always a valid one served."""
+    """Some hundred certificates, several series, and always a valid one served."""
     year = Year(troubles)
     year.live(NOW + YEAR)
     assert year.gaps == []
