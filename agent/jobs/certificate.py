@@ -28,6 +28,7 @@ from agent.jobs import (
     series,
     status,
 )
+from agent.jobs.alarms import with_alarms
 from agent.jobs.context import Context
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.issue import effects as issue
@@ -219,10 +220,12 @@ def fold(
 ) -> CertificateRecord:
     """Return the whole record after an effect of one of its jobs.
 
-    The slot decides the kind, and what comes of an effect is of the effect's kind.
+    The slot decides the kind, and what comes of an effect is of the effect's kind. The
+    alarms change in the same write: whoever sees a job over sees its alarm over too.
     """
     job, kind = jobs(record)[slot], KINDS[slot.kind]
     if not isinstance(outcome, kind.outcomes):
         raise TypeError(f"{slot.kind} cannot have {outcome}")
     turn = Turn(record=record, name=slot.name, job=job, context=context)
-    return kind.fold(turn, effect, outcome, moment)
+    after = kind.fold(turn, effect, outcome, moment)
+    return with_alarms(after, context, moment.now)

@@ -152,7 +152,8 @@ def fold(
 ) -> TrustRecord:
     """Return the list after an effect."""
     after = _folded(record, effect, outcome, table, moment)
-    return hurried(replace(after, hurry=False)) if record.hurry else after
+    after = hurried(replace(after, hurry=False)) if record.hurry else after
+    return _with_alarms(after, table, moment.now)
 
 
 def _folded(

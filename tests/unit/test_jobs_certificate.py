@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from agent.jobs import deploy
+from agent.jobs.alarms import PATIENCE
 from agent.jobs.certificate import fold, next_step
 from agent.jobs.envelope import QUARANTINE_AFTER
 from agent.jobs.issue import effects
@@ -261,6 +262,23 @@ def test_a_proof_is_timed() -> None:
         moment(at),
     )
     assert record.endpoints[""].issued_to_served is None
+
+
+def test_an_alarm_comes_and_goes_with_what_calls_for_it() -> None:
+    """Nobody who looks sees a deployment over and its alarm still standing."""
+    record, watch = deploying(Stage.PROVING), deploy.Watch(fingerprint(2))
+    late = Failed(failure("deploy.old"))
+    for number in range(1, PATIENCE + 1):
+        record = fold(record, DEPLOY, watch, late, CONTEXT, moment())
+        assert ("deploy-failing" in record.alarms) == (number == PATIENCE)
+    at = NOW + HOUR
+    seen = Sighting(
+        address=ADDRESS, sight=Sight.SERVED, fingerprint=fingerprint(2), at=at
+    )
+    served = deploy.Watched((seen,), settled=True)
+    record = fold(record, DEPLOY, watch, served, CONTEXT, moment(at))
+    assert record.endpoints[""].proven == 2
+    assert record.alarms == {}
 
 
 def test_a_deployment_ends_with_its_pruning() -> None:

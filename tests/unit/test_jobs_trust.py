@@ -63,9 +63,11 @@ def did(
     now: datetime = NOW,
     table: Trust = TABLE,
 ) -> TrustRecord:
-    """Return the list after an effect and the turn after it."""
+    """Return the list after an effect and the turn after it, which adds no alarm."""
     after = fold(record, effect, outcome, table, moment(now))
-    return reconcile(after, table, moment(now))
+    again = reconcile(after, table, moment(now))
+    assert again.alarms == after.alarms
+    return again
 
 
 def fetched(record: TrustRecord, *cas: Ca, now: datetime = NOW) -> TrustRecord:
