@@ -51,8 +51,8 @@ imports: venv ## imports point down, the core is pure
 sizes: venv ## files, functions and the median function stay small
 	$(BIN)/python -m tests.tools.sizes $(CODE)
 
-unit: venv ## unit and property tests: no root, no network, no packages
-	$(PYTEST) tests/unit tests/property
+unit: venv ## unit and property tests, on every core: no root, no network, no packages
+	$(PYTEST) -n auto --maxprocesses 8 tests/unit tests/property
 
 check: venv ## everything that needs neither root nor network
 	@$(MAKE) --no-print-directory --output-sync=target --keep-going -j2 \

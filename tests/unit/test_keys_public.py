@@ -43,7 +43,9 @@ def test_keys_of_other_kinds_are_refused() -> None:
             public.type_of(key)
 
 
-@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1()], ids=str)
+@pytest.mark.parametrize(
+    "curve", [ec.SECP256R1(), ec.SECP384R1()], ids=lambda curve: curve.name
+)
 def test_raw_signatures_have_a_fixed_width(curve: ec.EllipticCurve) -> None:
     """DER and r||s are turned into each other; leading zeros stay (RFC 7518 3.4)."""
     key = ec.generate_private_key(curve)
