@@ -197,10 +197,18 @@ class Publications:
         self._link(certificate, endpoint, FAREWELL)
 
     def _clear(self, certificate: str) -> None:
+        for path in self._made(certificate):
+            shutil.rmtree(path)
+
+    def _made(self, certificate: str) -> tuple[Path, ...]:
+        """Return the publications, finished or not.
+
+        What an endpoint that is told to go points to is none: a server that starts
+        again with a link to nothing would take its other sites down with it.
+        """
         parent = self._certificates / certificate
-        for path in parent.iterdir() if parent.is_dir() else ():
-            if path.name != FAREWELL:
-                shutil.rmtree(path)
+        found = parent.iterdir() if parent.is_dir() else ()
+        return tuple(path for path in found if path.name != FAREWELL)
 
     def _publish(
         self, certificate: str, publication: Publication, config: Certificate
@@ -241,9 +249,8 @@ class Publications:
         sync_directory(self._live)
 
     def _prune(self, certificate: str, keep: frozenset[int]) -> None:
-        parent = self._certificates / certificate
         newest = max(keep, default=0)
-        for path in parent.iterdir() if parent.is_dir() else ():
+        for path in self._made(certificate):
             # A number above those known is a publication made while this one waited.
             number = int(path.name) if path.name.isdigit() else 0
             if number not in keep and number <= newest:

@@ -15,6 +15,7 @@ from agent.config.model import Certificate
 from agent.errors import AgentError
 from agent.pki.uri import key_uri
 from agent.publication.directories import (
+    FAREWELL,
     MANIFEST,
     PublicationError,
     Publications,
@@ -338,6 +339,20 @@ async def test_pruning_spares_what_was_published_meanwhile(tmp_path: Path) -> No
         await publications.publish("web", publication(number), table())
     await publications.prune("web", frozenset({2}))
     assert names_below(tmp_path) == {"2", "3"}
+
+
+async def test_what_serves_nothing_stays_when_all_else_goes(tmp_path: Path) -> None:
+    """Nothing that an endpoint's configuration includes is pulled from under it."""
+    publications = made(tmp_path)
+    await publications.publish("web", publication(), table())
+    await publications.swap("web", "", 1)
+    await publications.withdraw("web", "", table())
+    await publications.prune("web", frozenset({1}))
+    await publications.prune("web", frozenset())
+    await publications.clear("web")
+    assert names_below(tmp_path) == {FAREWELL}
+    included = tmp_path / "live" / "web" / "nginx.conf"
+    assert "ssl_reject_handshake on;" in included.read_text()
 
 
 async def test_publishers_side_by_side_make_one_publication(tmp_path: Path) -> None:
