@@ -5,7 +5,7 @@ It shares no code with `agent`, so that one misreading of a standard cannot pass
 
 from tests.ca.config import Authorizations, Config
 from tests.ca.faults import Armed, Fault
-from tests.ca.issuing import ExtraNames, Profile
+from tests.ca.issuing import SBA, ExtraNames, Profile
 from tests.ca.log import Entry, Log, PayloadKind
 from tests.ca.problems import Problem
 from tests.ca.renewal import Suggestion
@@ -14,6 +14,7 @@ from tests.ca.server import TestCA
 from tests.ca.statements import Statements
 
 __all__ = [
+    "SBA",
     "Armed",
     "Authorizations",
     "AutoRenewal",

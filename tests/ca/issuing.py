@@ -68,6 +68,16 @@ class Profile:
     ocsp_url: str | None = None
 
 
+SBA: Final = Profile(
+    extra_names=ExtraNames.KEEP,
+    critical_names=True,
+    copy_subject=True,
+    copied_extensions=frozenset({"1.3.6.1.5.5.7.1.34"}),
+    crl_url="http://ca.example/operator.crl",
+)
+"""What TS 33.310 clause 6.1.3c wants beside keys and names; the OID: NFTypes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
     """A span of validity, whole seconds, UTC."""

@@ -12,9 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.demo.fiveg import play_functions
+from tests.demo.fiveg.play import play_functions
 from tests.demo.keeping import keep
-from tests.demo.stage import NAME, OWNER, WORKERS, Stage, lacking, stage
+from tests.demo.stage import (
+    NAME,
+    OWNER,
+    WORKERS,
+    Stage,
+    daemon_identity,
+    lacking,
+    stage,
+)
 from tests.demo.story import Story
 from tests.demo.telling import Teller
 from tests.demo.views import version
@@ -56,7 +64,7 @@ def _play(home: Path, *, tpm: bool) -> None:
     with stage(home, tpm=tpm) as scene:
         _introduce(teller, scene)
         teller.heading("nfcertd starts as its own user and enrols")
-        with nfcertd(scene.program, home, scene.daemon_identity) as daemon:
+        with nfcertd(scene.program, home, daemon_identity()) as daemon:
             teller.fact("runs as", f"uid {USER.uid}, no capability but CAP_KILL")
             story = Story(scene, teller, daemon)
             first = story.enrolled()

@@ -108,16 +108,6 @@ class Stage:
         return self.home / "state" / "live" / CERTIFICATE
 
     @property
-    def daemon_identity(self) -> Identity:
-        """Return as whom nfcertd runs: a member of the socket's group that may signal.
-
-        CAP_KILL is what the drop-in `signal.conf` grants on a host without D-Bus.
-        """
-        return Identity(
-            uid=USER.uid, gid=USER.gid, groups=(workers(),), capabilities=("kill",)
-        )
-
-    @property
     def site(self) -> Site:
         """Return what nginx serves: whatever nfcertd publishes."""
         in_token = not self.tpm
@@ -191,14 +181,8 @@ def _export(setup: TokenSetup, owner: Identity | None = None) -> Export:
 def _configure(
     home: Path, ca: Pebble, there: Exported, port: int, *, tpm: bool
 ) -> Path:
-    """Make the daemon's directories and PIN files, and write its configuration."""
-    for name, mode in (("state", 0o711), ("run", 0o755)):
-        directory = home / name
-        directory.mkdir()
-        directory.chmod(mode)
-        os.chown(directory, USER.uid, USER.gid)
-    write_pin(home / "nfcertd.pin", USER.uid)
-    write_pin(home / "nginx.pin", 0)
+    """Write the daemon's configuration, and what it names."""
+    furnish(home)
     (home / "issuing-root.pem").write_text(ca.issuing_roots())
     values: Mapping[str, object] = {
         "home": home,
@@ -219,7 +203,28 @@ def _configure(
     return config
 
 
-def write_pin(path: Path, uid: int) -> None:
+def furnish(home: Path) -> None:
+    """Make the daemon's directories, and the files with the PIN for it and nginx."""
+    for name, mode in (("state", 0o711), ("run", 0o755)):
+        directory = home / name
+        directory.mkdir()
+        directory.chmod(mode)
+        os.chown(directory, USER.uid, USER.gid)
+    _write_pin(home / "nfcertd.pin", USER.uid)
+    _write_pin(home / "nginx.pin", 0)
+
+
+def daemon_identity() -> Identity:
+    """Return as whom nfcertd runs: a member of the socket's group that may signal.
+
+    CAP_KILL is what the drop-in `signal.conf` grants on a host without D-Bus.
+    """
+    return Identity(
+        uid=USER.uid, gid=USER.gid, groups=(workers(),), capabilities=("kill",)
+    )
+
+
+def _write_pin(path: Path, uid: int) -> None:
     """Write the PIN to a file of a user, who alone may read it."""
     # Without a final newline: OpenSSL's engine would take that for a part of the PIN.
     path.touch(mode=0o600)

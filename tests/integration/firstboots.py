@@ -8,25 +8,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-
-from tests.ca import Config, TestCA
-from tests.ca.issuing import ExtraNames, Profile
+from tests.ca import SBA, Config, TestCA
 from tests.integration.scene import HTTP_PORT, Scene, scene, token_table
 from tests.integration.served import TlsServer, table, tls_server
 from tests.integration.tokens import TokenSetup, softhsm
 from tests.oam import Oam, Script
-from tests.oam import bundle as oam
+from tests.oam.host import BOOTSTRAP, Host, Tables, binding, token_endpoint
 from tests.parts.looped import looped
 
 INSTANCE: Final = "nf-host-17"
@@ -45,11 +35,7 @@ destroy_uids = [{uid}]
 [http-01]
 listen = ["{address}:{port}"]
 
-[bootstrap]
-signer = ["{home}/oam-signer.pem"]
-instance = "file:{home}/instance"
-decrypt = "file:{home}/bootstrap-key"
-account_key = {{ token = "hsm" }}
+{bootstrap}
 {token}
 [certificate.amf1-sbi]
 nf = "amf1"
@@ -60,15 +46,7 @@ grace = "0s"
 [[certificate.amf1-sbi.endpoint]]
 {endpoint}
 """
-PROFILE: Final = Profile(
-    extra_names=ExtraNames.KEEP,
-    critical_names=True,
-    copy_subject=True,
-    copied_extensions=frozenset({"1.3.6.1.5.5.7.1.34"}),
-    crl_url="http://ca.example/operator.crl",
-)
 SUFFIXES: Final = ("pem", "key")
-Tables = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,25 +57,18 @@ class FirstBoot:
         place: The scene; its CA wants a binding for every account.
         oam: The token authority.
         endpoint: Where the certificate is to be served.
-        signer: The key of OAM that signs bundles.
-        host: The host's own key.
+        host: The host as OAM knows it.
     """
 
     place: Scene
     oam: Oam
     endpoint: TlsServer
-    signer: ed25519.Ed25519PrivateKey
-    host: x25519.X25519PrivateKey
+    host: Host
 
     def tables(self, sequence: int, ca: TestCA | None = None) -> Tables:
         """Return a payload about the CA of the scene, or another one."""
-        now, chosen = self.place.clock.now(), ca or self.place.ca
-        return {
-            "version": 1,
-            "instance": INSTANCE,
-            "sequence": sequence,
-            "issued": now.isoformat(),
-            "expires": (now + timedelta(days=7)).isoformat(),
+        chosen = ca or self.place.ca
+        tables = {
             "ca": {
                 "operator": {
                     "directory": chosen.directory_url,
@@ -106,7 +77,7 @@ class FirstBoot:
                     "timeout": "5s",
                 }
             },
-            "account": {"operator": {"ca": "operator", "eab": binding("nf-17")}},
+            "account": {"operator": {"ca": "operator", "eab": bound_by("nf-17")}},
             "nf": {
                 "amf1": {
                     "instance_id": UUID,
@@ -117,6 +88,7 @@ class FirstBoot:
             },
             "token-authority": {"oam": self._authority()},
         }
+        return self.host.message(tables, sequence, self.place.clock.now())
 
     def bundle(
         self,
@@ -128,26 +100,19 @@ class FirstBoot:
         made = self.tables(sequence, ca)
         if edit is not None:
             edit(made)
-        return oam.bundle(made, self.signer, self.host.public_key())
+        return self.host.sealed(made)
 
     def _authority(self) -> Tables:
         # One for all bundles: what changes in one is what a test changes.
         certificate, key = (self.place.home / "oam" / f"nf-host.{x}" for x in SUFFIXES)
         if not certificate.exists():
             self.oam.client("nf-host")
-        return {
-            "url": self.oam.url(ACCOUNT),
-            "roots": self.oam.roots.read_text(),
-            "client": {
-                "certificate": certificate.read_text(),
-                "key": {"secret": key.read_text()},
-            },
-        }
+        return token_endpoint(self.oam, ACCOUNT, (certificate, key))
 
 
-def binding(kid: str) -> Tables:
-    """Return a binding, its MAC key as a secret that is still to be encrypted."""
-    return {"kid": kid, "key": {"secret": oam.b64(KIDS[kid])}}
+def bound_by(kid: str) -> Tables:
+    """Return a binding to one of the accounts that the CA knows."""
+    return binding(kid, KIDS[kid])
 
 
 @contextmanager
@@ -165,12 +130,9 @@ def first_boot(home: Path) -> Iterator[FirstBoot]:
         ) as server,
     ):
         script.now = lambda: place.clock().timestamp()
-        signer = ed25519.Ed25519PrivateKey.generate()
-        host = x25519.X25519PrivateKey.generate()
-        _install(place, token, signer, host)
-        yield FirstBoot(
-            place=place, oam=authority, endpoint=server, signer=signer, host=host
-        )
+        host = Host.made(INSTANCE)
+        _install(place, token, host)
+        yield FirstBoot(place=place, oam=authority, endpoint=server, host=host)
 
 
 def bound(authority: Oam) -> Config:
@@ -178,33 +140,21 @@ def bound(authority: Oam) -> Config:
     return Config(
         token_authorities=(authority.token_root,),
         identifier_types=frozenset({"dns", "NfInstanceId"}),
-        profile=PROFILE,
+        profile=SBA,
         eab_keys=KIDS,
         eab_required=True,
         eab_once=True,
     )
 
 
-def _install(
-    place: Scene,
-    token: TokenSetup,
-    signer: ed25519.Ed25519PrivateKey,
-    host: x25519.X25519PrivateKey,
-) -> None:
+def _install(place: Scene, token: TokenSetup, host: Host) -> None:
     """Write what an image has: nothing of the CA, of OAM, or of the NF."""
     home = place.home
-    public = signer.public_key().public_bytes(
-        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    )
-    (home / "oam-signer.pem").write_bytes(public)
-    (home / "instance").write_text(f"{INSTANCE}\n")
-    (home / "bootstrap-key").touch(mode=0o600)
-    (home / "bootstrap-key").write_bytes(
-        host.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    host.install(home, os.getuid())
     place.config.write_text(
         FILES.format(
             home=home,
+            bootstrap=BOOTSTRAP.format(home=home),
             uid=os.getuid(),
             address=place.address,
             port=HTTP_PORT,

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import pytest
 from cryptography import x509
 
-from tests.ca import Config
-from tests.ca.issuing import ExtraNames, Profile
+from tests.ca import SBA, Config, Profile
 from tests.integration.scene import PATIENCE, Scene, certificate_table, scene
 from tests.oam import Oam, Script
 from tests.parts.looped import looped
@@ -50,13 +49,6 @@ subject = {{ country = "DE", organization = "Operator" }}
 """
 TN_AUTH_LIST = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.26")
 SPC_1234 = bytes.fromhex("3008a006160431323334")
-BY_PROFILE = Profile(
-    extra_names=ExtraNames.KEEP,
-    critical_names=True,
-    copy_subject=True,
-    copied_extensions=frozenset({"1.3.6.1.5.5.7.1.34"}),
-    crl_url="http://ca.example/operator.crl",
-)
 
 
 @contextmanager
@@ -150,7 +142,7 @@ def test_two_nfs_enrol_by_annex_j_and_talk_over_mutual_tls(tmp_path: Path) -> No
         config = Config(
             token_authorities=(oam.token_root,),
             identifier_types=frozenset({"dns", "NfInstanceId"}),
-            profile=BY_PROFILE,
+            profile=SBA,
         )
         # At the pace of real time, in which the peers' TLS judges the dates.
         with scene(tmp_path, config) as place:

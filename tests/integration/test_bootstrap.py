@@ -13,13 +13,13 @@ from agent.store import Store
 from tests.integration.firstboots import (
     KIDS,
     FirstBoot,
-    Tables,
-    binding,
     bound,
+    bound_by,
     first_boot,
 )
 from tests.integration.scene import PATIENCE, Daemon, Status, serving
 from tests.oam import bundle as oam
+from tests.oam.host import Tables
 from tests.parts.token import tool_missing
 
 pytestmark = [
@@ -105,7 +105,7 @@ def test_a_later_bundle_moves_the_host_to_another_ca(boot: FirstBoot) -> None:
         daemon.settle_deployed(SBI)
 
         def edit(made: Tables) -> None:
-            made["account"]["operator"]["eab"] = binding("nf-18")
+            made["account"]["operator"]["eab"] = bound_by("nf-18")
 
         answer = hand_over(daemon, boot.bundle(2, edit, second))
         assert answer["changed"] == ["account.operator", "ca.operator"]
@@ -129,7 +129,7 @@ def test_another_binding_changes_nothing_for_a_registered_account(
         daemon.settle_deployed(SBI)
 
         def edit(made: Tables) -> None:
-            made["account"]["operator"]["eab"] = binding("nf-18")
+            made["account"]["operator"]["eab"] = bound_by("nf-18")
 
         hand_over(daemon, boot.bundle(2, edit))
         daemon.ask("renew", SBI)

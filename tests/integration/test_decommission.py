@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.control.verbs import ControlError
-from tests.ca import Authorizations, Config
+from tests.ca import SBA, Authorizations, Config
 from tests.ca.actions import Refuse
 from tests.ca.faults import Fault
-from tests.ca.issuing import ExtraNames, Profile
 from tests.ca.problems import Problem
 from tests.integration.killing import NGINX_REASON
 from tests.integration.scene import (
@@ -38,13 +37,7 @@ ANOTHER = "5d1f3f0e-7a5b-4c6d-9e8f-001122334455"
 CA = Config(
     identifier_types=frozenset({"dns", "NfInstanceId"}),
     authorizations=Authorizations.BORN_VALID,
-    profile=Profile(
-        extra_names=ExtraNames.KEEP,
-        critical_names=True,
-        copy_subject=True,
-        copied_extensions=frozenset({"1.3.6.1.5.5.7.1.34"}),
-        crl_url="http://ca.example/operator.crl",
-    ),
+    profile=SBA,
 )
 NF = """
 [nf.{name}]
@@ -305,10 +298,18 @@ def test_nginx_refuses_every_handshake_and_the_token_has_no_key(tmp_path: Path) 
                 assert look(("127.0.0.1", port))
                 daemon.ask("decommission", "amf1", confirm="amf1")
                 daemon.settle(lambda s: is_gone("amf1", s))
-                with pytest.raises(OSError, match=r"(?i)unrecognized"):
-                    look(("127.0.0.1", port))
+                refused(port)
                 assert server.part.alive
             assert "ID:" not in tool.private_keys()
+        # Started again, it still has a valid configuration: there may be other sites.
+        with nginx(place.home, site):
+            refused(port)
+
+
+def refused(port: int) -> None:
+    """See that a server has no certificate for anybody."""
+    with pytest.raises(OSError, match=r"(?i)unrecognized"):
+        look(("127.0.0.1", port))
 
 
 def test_a_token_that_is_away_is_waited_for(tmp_path: Path) -> None:

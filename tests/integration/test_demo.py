@@ -35,7 +35,7 @@ def test_the_demo_ends_well(token: str, tmp_path: Path) -> None:
 
 
 def test_the_demo_of_two_functions_ends_well() -> None:
-    """Annex J, mutual TLS, a renewal, a roll-over, an end; no request fails."""
+    """A bundle, annex J, mutual TLS, a renewal, a roll-over, an end; none fails."""
     if absent := lacking(tpm=False):
         pytest.skip(absent)
     done = subprocess.run(
@@ -49,8 +49,9 @@ def test_the_demo_of_two_functions_ends_well() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     summary = done.stdout.rpartition("Summary")[2]
+    assert "2 bundles of OAM" in summary
     assert "2 functions, 4 tokens of OAM" in summary
     assert ", 0 failed" in summary
     assert "smf1: 2 revoked, no key left" in summary
-    assert "amf1 -> smf1           refused: " in done.stdout
+    assert "amf1 -> smf1           refused: tlsv1 unrecognized name\n" in done.stdout
     assert "amf1 -> amf1           200 OK" in done.stdout

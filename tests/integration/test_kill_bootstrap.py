@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent.control.verbs import ControlError
-from tests.integration.firstboots import FirstBoot, Tables, first_boot
+from tests.integration.firstboots import FirstBoot, first_boot
 from tests.integration.scene import Daemon, Status
+from tests.oam.host import Tables
 from tests.parts.token import tool_missing
 
 pytestmark = [

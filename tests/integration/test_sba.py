@@ -13,8 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tests.ca import Authorizations, Config
-from tests.ca.issuing import ExtraNames, Profile
+from tests.ca import SBA, Authorizations, Config
 from tests.integration.scene import Daemon, Scene, scene
 from tests.parts.pebble import PebbleOptions, pebble, pebble_missing
 from tests.parts.process import free_port
@@ -25,17 +24,10 @@ UUID = "4ace9d34-2c69-4f99-92d5-a73a3fe8e23b"
 URI = f"urn:uuid:{UUID}"
 HOME = "5gc.mnc012.mcc345.3gppnetwork.org"
 NF_TYPES = "1.3.6.1.5.5.7.1.34"
-BY_PROFILE = Profile(
-    extra_names=ExtraNames.KEEP,
-    critical_names=True,
-    copy_subject=True,
-    copied_extensions=frozenset({NF_TYPES}),
-    crl_url="http://ca.example/operator.crl",
-)
 CA = Config(
     identifier_types=frozenset({"dns", "NfInstanceId"}),
     authorizations=Authorizations.BORN_VALID,
-    profile=BY_PROFILE,
+    profile=SBA,
 )
 NFS = f"""
 [nf.amf1]
@@ -104,7 +96,7 @@ def test_what_breaks_the_profile_is_refused_until_it_is_accepted(
     tmp_path: Path,
 ) -> None:
     """Status says which rule; nothing is published; a restart forgets nothing."""
-    lame = replace(CA, profile=replace(BY_PROFILE, crl_url=None))
+    lame = replace(CA, profile=replace(SBA, crl_url=None))
     with scene(tmp_path, lame) as place:
         place.configure(NFS, SBI)
         with place.daemon() as daemon:
@@ -128,7 +120,7 @@ def test_what_breaks_the_profile_is_refused_until_it_is_accepted(
 
 def test_a_lower_level_deploys_what_was_refused(tmp_path: Path) -> None:
     """The operator's word can be the configuration: no new order is needed."""
-    lame = replace(CA, profile=replace(BY_PROFILE, crl_url=None))
+    lame = replace(CA, profile=replace(SBA, crl_url=None))
     with scene(tmp_path, lame) as place:
         place.configure(NFS, SBI)
         with place.daemon() as daemon:

@@ -1,38 +1,42 @@
 """The parts of the 5G demo: OAM, an operator's CA, a list of roots, two functions.
 
 It knows who runs as whom, and what connects them. The functions share a host, a daemon
-and a token; each has an nginx of its own as its service-based interface.
+and a token; each has an nginx of its own as its service-based interface. The files of
+the host say what runs on it; whom it trusts and who it is, bundles of OAM say.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.ca import Config, TestCA
-from tests.ca.issuing import ExtraNames, Profile
-from tests.demo.stage import WORKERS, token_of, workers, write_pin
+from tests.ca import SBA, Config, TestCA
+from tests.demo.stage import WORKERS, furnish, token_of
 from tests.integration.tokens import PIN
 from tests.oam import Oam, Script
+from tests.oam.host import BOOTSTRAP, Host, Tables, binding, token_endpoint
 from tests.parts.daemon import USER, Program, installed
 from tests.parts.lists import ListServer, list_server
 from tests.parts.looped import looped
 from tests.parts.nginx import Site
 from tests.parts.p11kit import Exported
-from tests.parts.process import Identity, free_port
+from tests.parts.process import free_port
 from tests.parts.token import TokenTool
 
 HOME: Final = "5gc.mnc012.mcc345.3gppnetwork.org"
-ACCOUNT: Final = "nf-host-17"
-"""As whom this host is known to OAM."""
 INSTANCES: Final = {
     "amf1": "4ace9d34-2c69-4f99-92d5-a73a3fe8e23b",
     "smf1": "0b8a9c76-52d1-4c0e-8a3f-6f2f1d3c9b10",
 }
+HOST: Final = "nf-host-17"
+"""As whom OAM knows the host."""
+KID: Final = "host-17"
+MAC_KEY: Final = b"what the CA has given OAM for the account of this host"
 CONFIG: Final = """\
 [agent]
 state = "{home}/state"
@@ -40,6 +44,7 @@ runtime = "{home}/run"
 health = "127.0.0.1:{health}"
 clock = "assume"
 
+{bootstrap}
 [token.hsm]
 module = "{module}"
 token = "pkcs11:token=nf"
@@ -47,35 +52,8 @@ pin = "file:{home}/nfcertd.pin"
 
 [audit]
 key = {{ token = "hsm" }}
-
-[token-authority.oam]
-url = "{oam}"
-roots = "{oam_roots}"
-client = {{ certificate = "{oam_certificate}", key = "file:{oam_key}" }}
-
-[trust.sba]
-est = "{list}"
-roots = "{list_roots}"
-interval = "1h"
-delay = "1s"
-overlap = "12s"
-
-[ca.operator]
-directory = "{directory}"
-roots = "{home}/ca-tls-root.pem"
-chain_roots = "trust:sba"
-
-[account.operator]
-ca = "operator"
-key = {{ token = "hsm" }}
 """
-NF: Final = """
-[nf.{name}]
-instance_id = "{uuid}"
-types = ["{kind}"]
-fqdn = "{fqdn}"
-country = "DE"
-
+CERTIFICATE: Final = """
 [certificate.{name}]
 nf = "{name}"
 ca = "operator"
@@ -91,14 +69,6 @@ pin_source = "file:{home}/nginx.pin"
 verify_peers = true
 verify = {{ connect = "127.0.0.1:{port}", within = "10s" }}
 """
-BY_PROFILE: Final = Profile(
-    extra_names=ExtraNames.KEEP,
-    critical_names=True,
-    copy_subject=True,
-    copied_extensions=frozenset({"1.3.6.1.5.5.7.1.34"}),
-    crl_url="http://ca.operator.example/operator.crl",
-)
-"""What TS 33.310 clause 6.1.3c wants of a certificate beside keys and names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +97,16 @@ class Function:
         """Return what its certificates name it by."""
         return f"urn:uuid:{self.uuid}"
 
+    @property
+    def table(self) -> Tables:
+        """Return it as a bundle names it."""
+        return {
+            "instance_id": self.uuid,
+            "types": [self.kind],
+            "fqdn": self.fqdn,
+            "country": "DE",
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
@@ -137,32 +117,26 @@ class Network:
         ca: The operator's CA.
         oam: The token authority.
         lists: Who hands out the list of trusted roots, by EST.
+        host: The host, as OAM knows it.
         token: The token as pkcs11-tool sees it.
         exported: The exporter, through which all use the token.
         program: The installed daemon with its configuration.
         amf: The first function.
         smf: The second one.
+        token_authority: OAM as a bundle names it.
     """
 
     home: Path
     ca: TestCA
     oam: Oam
     lists: ListServer
+    host: Host
     token: TokenTool
     exported: Exported
     program: Program
     amf: Function
     smf: Function
-
-    @property
-    def daemon_identity(self) -> Identity:
-        """Return as whom nfcertd runs: a member of the socket's group that may signal.
-
-        CAP_KILL is what the drop-in `signal.conf` grants on a host without D-Bus.
-        """
-        return Identity(
-            uid=USER.uid, gid=USER.gid, groups=(workers(),), capabilities=("kill",)
-        )
+    token_authority: Tables = field(repr=False)
 
     def live(self, name: str) -> Path:
         """Return the directory that a link of the daemon points to now."""
@@ -188,33 +162,59 @@ class Network:
         pems = (self.ca.issuing_root_pem, *self.ca.alternate_root_pems)
         return tuple(x509.load_pem_x509_certificate(pem) for pem in pems)
 
+    def bundle(self, sequence: int, roots: tuple[x509.Certificate, ...]) -> Path:
+        """Write a bundle of OAM that trusts some roots of the CA; return its file."""
+        tables = {
+            "ca": {
+                "operator": {
+                    "directory": self.ca.directory_url,
+                    "roots": self.ca.transport_root_pem.decode(),
+                    "chain_roots": "".join(
+                        root.public_bytes(Encoding.PEM).decode() for root in roots
+                    ),
+                }
+            },
+            "account": {"operator": {"ca": "operator", "eab": binding(KID, MAC_KEY)}},
+            "nf": {one.name: one.table for one in (self.amf, self.smf)},
+            "token-authority": {"oam": self.token_authority},
+            "trust": {
+                "sba": {
+                    "est": self.lists.est,
+                    "roots": self.lists.anchors.read_text(),
+                    "interval": "1h",
+                    "delay": "1s",
+                    "overlap": "12s",
+                }
+            },
+        }
+        message = self.host.message(tables, sequence, datetime.now(UTC))
+        file = self.home / f"bundle-{sequence}.jws"
+        file.write_text(self.host.sealed(message))
+        return file
+
 
 @contextmanager
 def network(home: Path) -> Iterator[Network]:
-    """Start token, OAM, list and CA, and write the configuration."""
+    """Start token, OAM, list and CA, and install the host."""
     amf, smf = (
         Function(name=name, kind=name[:3].upper(), uuid=uuid, port=free_port())
         for name, uuid in INSTANCES.items()
     )
-    script = Script(accounts={ACCOUNT: _attested(amf, smf)})
+    script = Script(accounts={HOST: _attested(amf, smf)})
     with ExitStack() as stack:
         there = stack.enter_context(token_of(home, tpm=False))
         (home / "oam").mkdir()
         oam = stack.enter_context(looped(Oam(home / "oam", script), "oam"))
-        config = Config(
-            token_authorities=(oam.token_root,),
-            identifier_types=frozenset({"dns", "NfInstanceId"}),
-            profile=BY_PROFILE,
-            alternate_chains=1,
-        )
-        ca = stack.enter_context(looped(TestCA(config), "test ca"))
+        ca = stack.enter_context(looped(TestCA(_believing(oam)), "test ca"))
         lists = stack.enter_context(list_server(home / "lists"))
-        written = _configure(home, ca, oam, lists, there, (amf, smf))
+        host = Host.made(HOST)
+        written = _install(home, host, there, (amf, smf))
         made = Network(
             home=home,
             ca=ca,
             oam=oam,
             lists=lists,
+            host=host,
             token=TokenTool(
                 module=there.module, environment=there.environment, pin=PIN
             ),
@@ -222,6 +222,7 @@ def network(home: Path) -> Iterator[Network]:
             program=installed(home, written, there.environment),
             amf=amf,
             smf=smf,
+            token_authority=token_endpoint(oam, HOST, oam.client("nf-host")),
         )
         lists.cacerts = made.roots()[:1]
         yield made
@@ -236,51 +237,34 @@ def _attested(*functions: Function) -> set[tuple[str, str]]:
     }
 
 
-def _configure(
-    home: Path,
-    ca: TestCA,
-    oam: Oam,
-    lists: ListServer,
-    there: Exported,
-    functions: tuple[Function, ...],
+def _believing(oam: Oam) -> Config:
+    """Return a CA that wants a binding for its one account, and believes OAM."""
+    return Config(
+        token_authorities=(oam.token_root,),
+        identifier_types=frozenset({"dns", "NfInstanceId"}),
+        profile=SBA,
+        alternate_chains=1,
+        eab_keys={KID: MAC_KEY},
+        eab_required=True,
+        eab_once=True,
+    )
+
+
+def _install(
+    home: Path, host: Host, there: Exported, functions: tuple[Function, ...]
 ) -> Path:
-    """Make the daemon's directories and secrets, and write its configuration."""
-    for name, mode in (("state", 0o711), ("run", 0o755)):
-        directory = home / name
-        directory.mkdir()
-        directory.chmod(mode)
-        os.chown(directory, USER.uid, USER.gid)
-    write_pin(home / "nfcertd.pin", USER.uid)
-    write_pin(home / "nginx.pin", 0)
-    (home / "ca-tls-root.pem").write_bytes(ca.transport_root_pem)
-    certificate, key = oam.client("nf-host")
-    os.chown(key, USER.uid, -1)
+    """Write what the image of the host has, and return its configuration."""
+    furnish(home)
+    host.install(home, USER.uid)
     text = CONFIG.format(
         home=home,
         health=free_port(),
+        bootstrap=BOOTSTRAP.format(home=home),
         module=there.module,
-        oam=oam.url(ACCOUNT),
-        oam_roots=oam.roots,
-        oam_certificate=certificate,
-        oam_key=key,
-        list=lists.est,
-        list_roots=lists.anchors,
-        directory=ca.directory_url,
     )
-    text += "".join(_tables(home, one) for one in functions)
+    for one in functions:
+        (home / one.name).mkdir()
+        text += CERTIFICATE.format(home=home, name=one.name, port=one.port)
     config = home / "nfcertd.toml"
     config.write_text(text)
     return config
-
-
-def _tables(home: Path, one: Function) -> str:
-    """Make the directory of a function's interface, and return its tables."""
-    (home / one.name).mkdir()
-    return NF.format(
-        home=home,
-        name=one.name,
-        uuid=one.uuid,
-        kind=one.kind,
-        fqdn=one.fqdn,
-        port=one.port,
-    )

@@ -5,22 +5,22 @@ verifies the other against what nfcertd publishes. Nothing here asks nfcertd.
 
 A function would log in to its token once; openssl does for each request. SoftHSM2
 writes its token's file at each login, so that one can meet another process's and fail:
-then nothing has been sent, and it is done again. An HSM does not have that fault.
+then nothing has been sent, and it is done again, and counted. An HSM does not have that
+fault.
 """
 
-import contextlib
 import re
 import subprocess
 import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cryptography import x509
 
-from tests.demo.fiveg_stage import Function, Network
+from tests.demo.fiveg.network import Function, Network
 from tests.parts.process import PartError
 
 PATIENCE: Final = 20.0
@@ -51,12 +51,14 @@ class Talk:
         server: URI in the certificate that the client was shown.
         serial: Serial number of the latter.
         issuer: Root that its chain was verified to end in.
+        logins: How many times the client's token had to be asked for the key.
     """
 
     client: str
     server: str
     serial: int
     issuer: str
+    logins: int = 1
 
 
 def ask(network: Network, client: Function, server: Function) -> Talk:
@@ -64,12 +66,17 @@ def ask(network: Network, client: Function, server: Function) -> Talk:
 
     Raises:
         LoginError: The token did not give the key, several times in a row.
-        RefusedError: The handshake or the request failed, on either side.
+        RefusedError: The handshake or the request failed, on either side, or took
+            longer than `PATIENCE`.
     """
-    for _ in range(LOGINS - 1):
-        with contextlib.suppress(LoginError):
-            return _ask(network, client, server)
-    return _ask(network, client, server)
+    logins = 1
+    while True:
+        try:
+            return replace(_ask(network, client, server), logins=logins)
+        except LoginError:
+            if logins == LOGINS:
+                raise
+            logins += 1
 
 
 def _ask(network: Network, client: Function, server: Function) -> Talk:
@@ -83,18 +90,12 @@ def _ask(network: Network, client: Function, server: Function) -> Talk:
     argv += ["-cert", str(live / "cert.pem"), "-cert_chain", str(live / "chain.pem")]
     argv += ["-engine", "pkcs11", "-keyform", "engine", "-key", uri]
     request = f"GET / HTTP/1.1\r\nHost: {server.fqdn}\r\nConnection: close\r\n\r\n"
-    done = subprocess.run(
-        argv,
-        input=request.encode(),
-        capture_output=True,
-        check=False,
-        timeout=PATIENCE,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "OPENSSL_CONF": str(network.home / client.name / "nginx/openssl.cnf"),
-            **network.exported.environment,
-        },
-    )
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "OPENSSL_CONF": str(network.home / client.name / "nginx/openssl.cnf"),
+        **network.exported.environment,
+    }
+    done = _run(argv, request.encode(), environment)
     text = done.stdout.decode(errors="replace")
     shown = CERTIFICATE.search(text)
     _, _, answer = text.partition("HTTP/1.1 ")
@@ -104,6 +105,22 @@ def _ask(network: Network, client: Function, server: Function) -> Talk:
             raise LoginError(_why(answer, said))
         raise RefusedError(_why(answer, said))
     return _seen(shown.group(0), answer, done.stderr.decode(errors="replace"))
+
+
+def _run(
+    argv: list[str], request: bytes, environment: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            argv,
+            input=request,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RefusedError(f"not done in {PATIENCE:.0f} s") from error
 
 
 def _seen(shown: str, answer: str, said: str) -> Talk:
@@ -140,12 +157,14 @@ class Traffic:
 
     Attributes:
         served: How many were answered by whom they should.
+        logins: How many logins to a token failed for them, before anything was sent.
         failed: What came instead, by what was said.
         serials: Serial numbers of the certificates that were shown, in their order.
         issuers: Roots that they were verified by, in their order.
     """
 
     served: int = 0
+    logins: int = 0
     failed: list[str] = field(default_factory=list)
     serials: list[int] = field(default_factory=list)
     issuers: list[str] = field(default_factory=list)
@@ -154,9 +173,10 @@ class Traffic:
         """Ask once, and keep what came of it."""
         try:
             seen = ask(network, client, server)
-        except (PartError, OSError, ValueError, subprocess.TimeoutExpired) as error:
+        except (PartError, OSError, ValueError) as error:
             self.failed.append(str(error))
             return
+        self.logins += seen.logins - 1
         if (seen.client, seen.server) != (client.uri, server.uri):
             self.failed.append(f"{seen.client} talked to {seen.server}")
             return
