@@ -38,11 +38,12 @@ from agent.jobs.references import kept
 from agent.jobs.status import AskStatus, Heard
 from agent.jobs.step import Performed
 from agent.pemfiles import Anchors
-from agent.procedures.deploy import Deploying, DeployProcedure
+from agent.procedures.deploy import DeployProcedure
 from agent.procedures.hook import HookProcedure
 from agent.procedures.issue import Ordering
 from agent.procedures.request import RequestProcedure
 from agent.procedures.status import StatusProcedure, asking_about
+from agent.procedures.watching import Deploying, Watcher
 from agent.records.certificate import CertificateRecord, IssueJob
 from agent.records.hook import HookRecord
 from agent.records.keys import KeyRecord
@@ -66,9 +67,8 @@ class Workshop:
         self._tools = tools
         self._config = Config()
         self._benches = Benches(tools)
-        self._deploy = DeployProcedure(
-            tools.publisher, tools.signaller, tools.prober, tools.clock
-        )
+        self._watcher = Watcher(tools.prober, tools.clock)
+        self._deploy = DeployProcedure(tools.publisher, tools.signaller, self._watcher)
         self._status = StatusProcedure(tools.retriever, tools.clock)
         self._request = RequestProcedure(tools.keys)
         self._anchors = Anchors(tools.trusted)
@@ -254,9 +254,7 @@ class Workshop:
         tools = self._tools
         endpoint = context.endpoint(slot.name) or Endpoint(name=slot.name)
         about = Deploying(record=record, config=context.config, endpoint=endpoint)
-        leaving = FarewellProcedure(
-            tools.publisher, tools.signaller, tools.prober, tools.clock
-        )
+        leaving = FarewellProcedure(tools.publisher, tools.signaller, self._watcher)
         return await leaving.perform(effect, about)
 
     async def _clear(self, record: CertificateRecord) -> Performed:

@@ -198,29 +198,16 @@ def brought(
     It is an issuance like any other: published, or refused and kept. An order that is
     under way goes on: it is for another series.
     """
-    series, chain = record.series[name].phase.series, downloaded.chain
-    issuance = Issuance(
-        fingerprint=chain.fingerprint,
-        serial=chain.serial,
-        names=chain.names,
-        ca=series.ca,
-        directory=series.directory,
-        key=series.key,
+    series = record.series[name].phase.series
+    issuance = replace(
+        _certified(downloaded, series.ca, series.directory, series.key, moment),
         order=series.order,
-        not_before=chain.not_before,
-        not_after=chain.not_after,
-        issued_at=moment.now,
-        draw=moment.draw,
-        chain=chain.pem,
-        anchor=chain.anchor,
         account=series.account,
         account_url=series.account_url,
         profile=series.profile,
         asked_profile=series.asked_profile,
         must_staple=series.must_staple,
-        anchor_subject=chain.anchor_subject,
         content=series.content,
-        findings=downloaded.findings,
         series=name,
         asked_star=series.asked,
     )
@@ -254,29 +241,15 @@ def imported(
     asked = record.requesting
     if asked is None:
         raise LookupError(record.name)
-    chain, wanted = brought.chain, context.wanted
-    issuance = Issuance(
-        fingerprint=chain.fingerprint,
-        serial=chain.serial,
-        names=chain.names,
-        ca=wanted.ca,
-        directory=wanted.directory,
-        key=asked.phase.key,
-        order="",
-        not_before=chain.not_before,
-        not_after=chain.not_after,
-        issued_at=moment.now,
-        draw=moment.draw,
-        chain=chain.pem,
-        anchor=chain.anchor,
+    wanted = context.wanted
+    issuance = replace(
+        _certified(brought, wanted.ca, wanted.directory, asked.phase.key, moment),
         asked_profile=wanted.profile,
         must_staple=wanted.must_staple,
-        anchor_subject=chain.anchor_subject,
         content=wanted.content,
-        findings=brought.findings,
         asked_star=wanted.star,
     )
-    known = replace(_remembered(issuance, chain.sources), directory="")
+    known = replace(_remembered(issuance, brought.chain.sources), directory="")
     record = replace(record, issued=(*record.issued, known))
     return published(record, issuance, context)
 
@@ -305,37 +278,48 @@ def _issuance(
     context: Context,
     moment: Moment,
 ) -> Issuance:
-    chain, wanted = downloaded.chain, record.wanted or context.wanted
+    wanted = record.wanted or context.wanted
     order = getattr(job.phase, "order", None)
     star = order is not None and order.star is not None
+    return replace(
+        _certified(downloaded, wanted.ca, wanted.directory, job.phase.key, moment),
+        order=order.url if order else "",
+        account=wanted.account,
+        account_url="" if context.account is None else context.account.url,
+        # A series is fetched, not renewed: neither is it asked about, nor replaced.
+        certid="" if star else downloaded.chain.certid,
+        renewal_info=downloaded.renewal_info and not star,
+        profile=order.profile if order else "",
+        asked_profile=wanted.profile,
+        must_staple=wanted.must_staple,
+        hasty=_hasty(record, moment.now),
+        content=wanted.content,
+        series=moment.token[:12] if star else "",
+        asked_star=wanted.star,
+    )
+
+
+def _certified(
+    downloaded: issue.Downloaded, ca: str, directory: str, key: str, moment: Moment
+) -> Issuance:
+    """Return what a checked chain says of itself, and where it came from."""
+    chain = downloaded.chain
     return Issuance(
         fingerprint=chain.fingerprint,
         serial=chain.serial,
         names=chain.names,
-        ca=wanted.ca,
-        directory=wanted.directory,
-        key=job.phase.key,
-        order=order.url if order else "",
+        ca=ca,
+        directory=directory,
+        key=key,
+        order="",
         not_before=chain.not_before,
         not_after=chain.not_after,
         issued_at=moment.now,
         draw=moment.draw,
         chain=chain.pem,
         anchor=chain.anchor,
-        account=wanted.account,
-        account_url="" if context.account is None else context.account.url,
-        # A series is fetched, not renewed: neither is it asked about, nor replaced.
-        certid="" if star else chain.certid,
-        renewal_info=downloaded.renewal_info and not star,
-        profile=order.profile if order else "",
-        asked_profile=wanted.profile,
-        must_staple=wanted.must_staple,
         anchor_subject=chain.anchor_subject,
-        hasty=_hasty(record, moment.now),
-        content=wanted.content,
         findings=downloaded.findings,
-        series=moment.token[:12] if star else "",
-        asked_star=wanted.star,
     )
 
 

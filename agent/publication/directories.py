@@ -22,12 +22,11 @@ import msgspec
 
 from agent.config.endpoints import Endpoint
 from agent.config.model import Certificate
-from agent.errors import AgentError
-from agent.files import describe, sync_directory, write_durable
+from agent.files import sync_directory, write_durable
 from agent.pki.uri import key_uri, provider_pem
 from agent.publication import acl
 from agent.publication.snippets import rejecting, snippet
-from agent.publication.trees import DIRECTORY, PUBLIC, write_roots
+from agent.publication.trees import DIRECTORY, PUBLIC, disk, point, write_roots
 from agent.records.certificate import Publication
 from agent.records.keys import FILE_STORE, KeyRecord
 
@@ -38,12 +37,6 @@ FAREWELL: Final = "farewell"
 
 PrivatePem = Callable[[KeyRecord], bytes]
 """Gives the PEM of a software key; the only way a private key leaves its store."""
-
-
-class PublicationError(AgentError):
-    """A publication could not be written, linked or removed; nothing is half done."""
-
-    kind = "publication"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,14 +84,10 @@ class Publications:
         Raises:
             PublicationError: The state directory cannot be written.
         """
-        try:
+        with disk("make the directories of endpoints"):
             for directory in (self._certificates, self._live):
                 directory.mkdir(mode=DIRECTORY, exist_ok=True)
                 directory.chmod(DIRECTORY)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot make {error.filename}: {describe(error)}"
-            ) from error
 
     async def publish(
         self, certificate: str, publication: Publication, config: Certificate
@@ -111,14 +100,9 @@ class Publications:
         Raises:
             PublicationError: Disk full, group unknown, ACL refused.
         """
-        try:
+        with disk(f"publish {certificate}"):
             async with self._busy:
                 await asyncio.to_thread(self._publish, certificate, publication, config)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot publish {certificate}: {describe(error)}"
-                f" ({error.filename or 'state directory'})"
-            ) from error
 
     async def swap(self, certificate: str, endpoint: str, number: int) -> None:
         """Point a link at a publication by one rename; idempotent.
@@ -126,14 +110,9 @@ class Publications:
         Raises:
             PublicationError: The publication is not there, or the disk failed.
         """
-        try:
+        with disk(f"swap live/{link_name(certificate, endpoint)}"):
             async with self._busy:
                 await asyncio.to_thread(self._swap, certificate, endpoint, number)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot swap live/{link_name(certificate, endpoint)}: "
-                f"{describe(error)}"
-            ) from error
 
     async def prune(self, certificate: str, keep: frozenset[int]) -> None:
         """Remove the directories of publications that are not kept; idempotent.
@@ -141,13 +120,9 @@ class Publications:
         Raises:
             PublicationError: Something cannot be removed.
         """
-        try:
+        with disk(f"prune {certificate}"):
             async with self._busy:
                 await asyncio.to_thread(self._prune, certificate, keep)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot prune {certificate}: {describe(error)}"
-            ) from error
 
     async def withdraw(
         self, certificate: str, endpoint: str, config: Certificate
@@ -157,14 +132,9 @@ class Publications:
         Raises:
             PublicationError: The disk failed.
         """
-        try:
+        with disk(f"withdraw live/{link_name(certificate, endpoint)}"):
             async with self._busy:
                 await asyncio.to_thread(self._withdraw, certificate, endpoint, config)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot withdraw live/{link_name(certificate, endpoint)}: "
-                f"{describe(error)}"
-            ) from error
 
     async def clear(self, certificate: str) -> None:
         """Remove every publication of a certificate; idempotent.
@@ -172,13 +142,9 @@ class Publications:
         Raises:
             PublicationError: Something cannot be removed.
         """
-        try:
+        with disk(f"clear {certificate}"):
             async with self._busy:
                 await asyncio.to_thread(self._clear, certificate)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot clear {certificate}: {describe(error)}"
-            ) from error
 
     def _withdraw(self, certificate: str, endpoint: str, config: Certificate) -> None:
         parent = self._certificates / certificate
@@ -241,12 +207,7 @@ class Publications:
 
     def _link(self, certificate: str, endpoint: str, directory: str) -> None:
         link = self._live / link_name(certificate, endpoint)
-        relative = Path("..") / "certificates" / certificate / directory
-        temporary = link.with_name(f".{link.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(relative)
-        temporary.replace(link)
-        sync_directory(self._live)
+        point(link, Path("..") / "certificates" / certificate / directory)
 
     def _prune(self, certificate: str, keep: frozenset[int]) -> None:
         newest = max(keep, default=0)

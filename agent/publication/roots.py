@@ -14,9 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from agent.files import describe, sync_directory, write_durable
-from agent.publication.directories import MANIFEST, PublicationError
-from agent.publication.trees import DIRECTORY, PUBLIC, fingerprints, write_roots
+from agent.files import sync_directory, write_durable
+from agent.publication.directories import MANIFEST
+from agent.publication.trees import (
+    DIRECTORY,
+    PUBLIC,
+    disk,
+    fingerprints,
+    point,
+    write_roots,
+)
 
 
 class RootsManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +48,8 @@ class Roots:
         Raises:
             PublicationError: The disk failed.
         """
-        try:
+        with disk(f"publish the list {name}"):
             await asyncio.to_thread(self._publish, name, version, bundle)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot publish the list {name}: {describe(error)}"
-                f" ({error.filename or 'state directory'})"
-            ) from error
 
     async def prune_roots(self, name: str, version: int) -> None:
         """Remove what is older than a version and the one before it; idempotent.
@@ -55,12 +57,8 @@ class Roots:
         Raises:
             PublicationError: Something cannot be removed.
         """
-        try:
+        with disk(f"prune the list {name}"):
             await asyncio.to_thread(self._prune, name, version)
-        except OSError as error:
-            raise PublicationError(
-                f"cannot prune the list {name}: {describe(error)}"
-            ) from error
 
     def _publish(self, name: str, version: int, bundle: str) -> None:
         parent = self._trust / name
@@ -80,15 +78,7 @@ class Roots:
             sync_directory(temporary)
             temporary.replace(final)
             sync_directory(parent)
-        self._link(name, version)
-
-    def _link(self, name: str, version: int) -> None:
-        link = self._live / f"trust-{name}"
-        temporary = link.with_name(f".{link.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(Path("..") / "trust" / name / str(version))
-        temporary.replace(link)
-        sync_directory(self._live)
+        point(self._live / f"trust-{name}", Path("..") / "trust" / name / str(version))
 
     def _prune(self, name: str, version: int) -> None:
         parent = self._trust / name

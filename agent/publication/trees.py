@@ -1,6 +1,10 @@
-"""Trusted roots as files: a bundle, and a directory as OpenSSL's -CApath wants it."""
+"""Directories that are published: their rights, what the disk says, roots in them.
+
+Trusted roots are a bundle, and a directory as OpenSSL's -CApath wants it.
+"""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from agent.files import sync_directory, write_durable
+from agent.errors import AgentError
+from agent.files import describe, sync_directory, write_durable
 from agent.trust.names import hashed_names
 
 DIRECTORY: Final = 0o755
@@ -18,6 +23,35 @@ BUNDLE: Final = "trust.pem"
 
 HASHED: Final = "trust"
 """A directory with a file for each root, named as OpenSSL's `-CApath` wants it."""
+
+
+class PublicationError(AgentError):
+    """A publication could not be written, linked or removed; nothing is half done."""
+
+    kind = "publication"
+
+
+@contextmanager
+def disk(what: str) -> Iterator[None]:
+    """Say in one error what could not be done, why, and at which file.
+
+    Raises:
+        PublicationError: The disk refused something within the context.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or "state directory"
+        raise PublicationError(f"cannot {what}: {describe(error)} ({where})") from error
+
+
+def point(link: Path, target: Path) -> None:
+    """Point a link at a directory durably, by one rename; idempotent."""
+    temporary = link.with_name(f".{link.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+    sync_directory(link.parent)
 
 
 def root_files(bundle: str) -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,8 @@ from agent.config.model import Certificate
 from agent.errors import AgentError
 from agent.jobs import deploy
 from agent.jobs.step import Performed
-from agent.procedures.deploy import ONE_LOOK, STEADY, Deploying, DeployProcedure
+from agent.procedures.deploy import DeployProcedure
+from agent.procedures.watching import ONE_LOOK, STEADY, Deploying, Watcher
 from agent.records.certificate import Publication
 from agent.records.deployment import Sight, Sighting
 from tests.fakes.clock import FakeClock
@@ -103,7 +104,9 @@ class Stage:
         """Serve as told."""
         self.clock = FakeClock(auto=True)
         self.host = Host(self.clock, served)
-        self.procedure = DeployProcedure(self.host, self.host, self.host, self.clock)
+        self.procedure = DeployProcedure(
+            self.host, self.host, Watcher(self.host, self.clock)
+        )
 
     async def perform(
         self, effect: deploy.Effect, of: Endpoint | None = None
@@ -273,6 +276,6 @@ async def test_what_a_collaborator_raises_is_handed_on() -> None:
 
     clock = FakeClock()
     host = Deaf(clock, always(NEW))
-    procedure = DeployProcedure(host, host, host, clock)
+    procedure = DeployProcedure(host, host, Watcher(host, clock))
     with pytest.raises(DeafError):
         await procedure.perform(deploy.Tell(), about(endpoint()), frozenset())

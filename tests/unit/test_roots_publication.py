@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from agent.config.endpoints import Endpoint
-from agent.publication.directories import MANIFEST, PublicationError, Publications
+from agent.publication.directories import MANIFEST, Publications
 from agent.publication.roots import Roots
+from agent.publication.trees import PublicationError
 from agent.records.trust import ListedRoots
 from tests.fakes.subjects import publication, table
 from tests.vectors.trust import DAY, NOW, Ca, issued, named, root
