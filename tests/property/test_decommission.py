@@ -9,7 +9,7 @@ from dataclasses import replace as with_
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.config.nf import Nf
@@ -28,6 +28,15 @@ STEPS = 12
 """Effects of an end; faults make it longer."""
 NF = Nf(instance_id=UUID, types=("AMF",), fqdn="amf1.example")
 TABLE = certificate_table(grace="30s", nf="amf1")
+QUARANTINED = [
+    Fault.CRASH_BEFORE,
+    Fault.NONE,
+    Fault.CRASH_BEFORE,
+    Fault.NONE,
+    Fault.NONE,
+    Fault.CRASH_BEFORE,
+]
+"""Three crashes in a farewell, while the revocation goes on: an operator is needed."""
 
 
 class Leaving(Journey):
@@ -88,6 +97,7 @@ def is_over(record: CertificateRecord) -> bool:
     st.lists(WEIGHTED, max_size=30),
     st.booleans(),
 )
+@example(begun=36, before=[], after=QUARANTINED, by_account=False)
 def test_every_end_ends_well(
     begun: int, before: list[Fault], after: list[Fault], by_account: bool
 ) -> None:

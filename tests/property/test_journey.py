@@ -23,9 +23,9 @@ from agent.jobs.references import needed_keys
 from agent.jobs.step import Do, Failed, Moment, Wait
 from agent.records.certificate import CertificateRecord
 from agent.records.codec import decode, encode
-from agent.records.job import Failure, Job
+from agent.records.job import Failure
 from agent.records.phases import KeyMade
-from agent.records.slots import Slot, jobs
+from agent.records.slots import Slot, jobs, with_job
 from agent.renewal.disposition import TABLE, failure_of
 from tests.vectors.model import Fault, GoneError, ModelCa, ModelHost, refusals
 from tests.vectors.records import DAY, NOW, certificate_table, context
@@ -87,20 +87,11 @@ class Journey:
         self.now = min(instants)
 
     def _release(self) -> None:
-        def pardoned(job: Job[Any]) -> Any:
-            return replace(job, crashes=0, crashed_in="")
-
         record = self.record
-        issuing = None if record.issue is None else pardoned(record.issue)
-        self._store(
-            replace(
-                record,
-                issue=issuing,
-                deploy={n: pardoned(j) for n, j in record.deploy.items()},
-                retire={n: pardoned(j) for n, j in record.retire.items()},
-                revoke={n: pardoned(j) for n, j in record.revoke.items()},
-            )
-        )
+        for slot, job in jobs(record).items():
+            pardoned = replace(job, crashes=0, crashed_in="")
+            record = with_job(record, slot, pardoned)
+        self._store(record)
 
     def _step(self, slot: Slot) -> None:
         step = self._next(slot)
