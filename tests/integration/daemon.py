@@ -9,6 +9,8 @@ import argparse
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +21,7 @@ from agent.clock import SystemClock
 from agent.daemon import run
 from agent.files import write_durable
 from agent.host import Host
+from agent.keys.worker import Worker
 from agent.records.codec import KINDS, Record, encode
 from agent.store import Store
 from tests.integration.clock import SharedClock
@@ -26,6 +29,8 @@ from tests.integration.clock import SharedClock
 Die = Callable[[], None]
 NEVER: Final = 0
 UNCOUNTED: Final = -1
+LAST_CALL: Final = 0.002
+LAST_CALLS: Final = 2_500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +62,28 @@ class Death:
 
 
 def kill_ourselves() -> None:
-    """End the process as nothing can prevent, and as nothing can clean up after."""
+    """End the process as nothing can prevent, and as nothing can clean up after.
+
+    A call of a token's module is let come back first: SoftHSM2 writes its token's file
+    in place, at each login as well. Killed there, it has no token any more, which is
+    nothing that a daemon could lose or mend.
+    """
+    for _ in range(LAST_CALLS):
+        time.sleep(LAST_CALL)
+        if not is_in_module():
+            break
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_in_module() -> bool:
+    """Tell whether a thread of a token's module has anything to do."""
+    frames = sys._current_frames()  # noqa: SLF001 -- there is no other way to see it
+    top = (
+        frames.get(thread.ident or 0)
+        for thread in threading.enumerate()
+        if thread.name.startswith("pkcs11 ")
+    )
+    return any(frame and frame.f_code is not Worker._serve.__code__ for frame in top)  # noqa: SLF001 -- where it waits for work
 
 
 class DeadlyStore(Store):

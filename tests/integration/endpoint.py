@@ -83,8 +83,9 @@ def _context(combined: Path) -> ssl.SSLContext:
 def main(home: str, live: str, host: str, port: str, *options: str) -> None:
     """Serve until a signal ends the process; with `deaf` SIGHUP is one that does."""
     endpoint = Endpoint(Path(home), Path(live))
-    if "deaf" not in options:
-        signal.signal(signal.SIGHUP, endpoint.reload)
+    # Who was started by nohup(1) has inherited a signal that is ignored.
+    heard = signal.SIG_DFL if "deaf" in options else endpoint.reload
+    signal.signal(signal.SIGHUP, heard)
     # pause(2) sleeps through a signal that came right before it; a pipe does not.
     mouth, ear = socket.socketpair()
     mouth.setblocking(False)

@@ -1,8 +1,6 @@
 """The end of a network function survives a kill at each of its durable writes.
 
-The writes are enumerated from an end that nobody disturbs. Then there is one end for
-each instant around a write that differs from the others, each of another instance of
-the same function: who resumes the one begins the next, and dies.
+Each end is that of another instance of the same function.
 """
 
 import uuid
@@ -14,6 +12,7 @@ import pytest
 from agent.control.verbs import ControlError
 from tests.integration.scene import PATIENCE, Daemon, Scene, Status, scene, token_table
 from tests.integration.served import table, tls_server
+from tests.integration.striking import strike_everywhere
 from tests.integration.test_decommission import (
     CA,
     CESSATION,
@@ -22,7 +21,6 @@ from tests.integration.test_decommission import (
     nf_of,
     nf_tables,
 )
-from tests.integration.test_kill_replacement import instants
 from tests.integration.tokens import PIN, TokenSetup, softhsm
 from tests.parts.token import TokenTool, tool_missing
 
@@ -44,9 +42,8 @@ class Mortal:
         self._armed = place.home / "armed"
         self._tool = TokenTool(module=token.module, environment=token.env, pin=PIN)
         self.instance = ""
-        self.next()
 
-    def next(self) -> None:
+    def begin(self) -> None:
         """Configure another instance."""
         self.instance = str(uuid.UUID(int=uuid.uuid4().int, version=4))
         endpoint = table(self._place.home / "endpoint", self._place.address)
@@ -54,7 +51,7 @@ class Mortal:
         token = token_table(self._token)
         self._place.configure(token, tables, account='token = "hsm"', health=False)
 
-    def live_and_end(self, daemon: Daemon) -> bool:
+    def go_on(self, daemon: Daemon) -> bool:
         """Let the instance enrol, and end; False where the daemon died of it."""
         try:
             if nf_of(daemon.status(), NAME)["instance_id"] != self.instance:
@@ -102,23 +99,7 @@ def test_a_kill_at_every_durable_write_leaves_nothing_half_ended(
 ) -> None:
     """Killed anywhere: all revoked, every key and file gone, the account closed."""
     token = softhsm(tmp_path)
-    writes = tmp_path / "writes"
     with scene(tmp_path, CA, token=token, speed=20) as place:
         live = place.state / "live" / NAME
         with tls_server(tmp_path / "endpoint", live, place.address):
-            mortal, armed = Mortal(place, token), ("--armed", str(tmp_path / "armed"))
-            with place.daemon(*armed, "--writes", str(writes)) as daemon:
-                assert mortal.live_and_end(daemon)
-            assert not mortal.wrong()
-            lines = writes.read_text().splitlines()
-            deaths, killed = list(instants(lines)), 0
-            for option, number in deaths:
-                mortal.next()
-                with place.daemon(*armed, option, str(number)) as daemon:
-                    survived = mortal.live_and_end(daemon)
-                killed += not survived and daemon.died()
-                with place.daemon() as daemon:
-                    assert mortal.live_and_end(daemon)
-                assert not mortal.wrong(), (option, number, mortal.wrong())
-    print(f"{killed} of {len(deaths)} died at {len(lines)} writes")
-    assert killed >= len(deaths) - 4
+            strike_everywhere(place, Mortal(place, token), before=0, spared=4)

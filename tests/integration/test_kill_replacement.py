@@ -5,7 +5,7 @@ for each instant around a write that differs from the others. All of them happen
 certificate, one after the other: who resumes the one begins the next, and dies.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +18,7 @@ from agent.store import Store
 from tests.integration.killing import FILE, Journey, OpenDoor, Track, tracked
 from tests.integration.scene import Daemon, Scene, Status
 from tests.integration.served import Watcher
+from tests.integration.striking import instants
 from tests.parts.token import tool_missing
 
 pytestmark = [
@@ -28,8 +29,6 @@ pytestmark = [
 KEY_COMPROMISE, SUPERSEDED = 1, 4
 KEYS = 2
 """One of the certificate and one of the account."""
-NOTHING = "-"
-"""No effect is under way."""
 
 
 class Retraction(Journey):
@@ -92,28 +91,6 @@ class Replacement(Retraction):
     verb: ClassVar[str] = "replace"
     reason: ClassVar[int] = KEY_COMPROMISE
     arguments: ClassVar[Mapping[str, str | bool]] = {"compromised": True}
-
-
-def instants(writes: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Yield where to die: at every write, at each instant that differs from the others.
-
-    Between the write that begins an effect and the next one, the effect happens: right
-    after the first it has not, right before the second it has. Between other writes
-    nothing happens outside the daemon: right after the one is what right before the
-    other is, and they are taken in turn.
-    """
-    begun: dict[str, str] = {}
-    quiet = 0
-    for number, line in enumerate(writes, 1):
-        subject, _, effects = line.rpartition(" ")
-        begun[subject] = effects
-        acting = any(effect != NOTHING for effect in begun.values())
-        last = number == len(writes)
-        quiet += not acting
-        if acting or last or quiet % 2:
-            yield "--kill-after", number
-        if not last and (acting or not quiet % 2):
-            yield "--kill-before", number + 1
 
 
 class Striker:

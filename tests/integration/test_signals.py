@@ -52,7 +52,9 @@ EARS = {
 @asynccontextmanager
 async def endpoint(ears: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a process that treats SIGHUP in one way, ready when this yields."""
-    script = f"import signal, sys\n{EARS[ears]}\nprint('up', flush=True)\n"
+    # Who was started by nohup(1) has inherited a signal that is ignored.
+    script = f"import signal, sys\n{EARS['deaf']}\n{EARS[ears]}\n"
+    script += "print('up', flush=True)\n"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", f"{script}sys.stdin.read()"),
         stdin=asyncio.subprocess.PIPE,
