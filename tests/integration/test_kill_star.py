@@ -13,10 +13,10 @@ from agent.control.verbs import ControlError
 from agent.records.certificate import CertificateRecord
 from agent.records.slots import jobs
 from agent.store import Store
-from tests.integration.scene import PATIENCE, Daemon, Scene, scene
-from tests.integration.served import TlsServer, Watcher, tls_server, watching
+from tests.integration.scene import PATIENCE, Daemon, Scene
+from tests.integration.served import TlsServer, Watcher, watching
 from tests.integration.striking import strike_everywhere
-from tests.integration.test_star import SPEAKING, configure, series_of, served
+from tests.integration.test_star import host, series_of, served
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -89,12 +89,6 @@ class Changing:
 
 def test_a_kill_at_every_durable_write_loses_no_series(tmp_path: Path) -> None:
     """Killed anywhere: one series is open, the others cancelled, one key is left."""
-    with scene(tmp_path, SPEAKING, speed=20) as place:
-        configure(place)
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address) as server,
-            watching(server.address) as watcher,
-        ):
-            changing = Changing(place, server, watcher)
-            strike_everywhere(place, changing, before=1, spared=6)
+    with host(tmp_path) as (place, server), watching(server.address) as watcher:
+        changing = Changing(place, server, watcher)
+        strike_everywhere(place, changing, before=1, spared=6)

@@ -1,5 +1,7 @@
 """Certificates that the CA renews by itself (RFC 8739), fetched by a real daemon."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from tests.ca.actions import Refuse
 from tests.ca.faults import Fault
 from tests.ca.problems import Problem
 from tests.integration.scene import Daemon, Scene, Status, certificate_table, scene
-from tests.integration.served import table, tls_server
+from tests.integration.served import TlsServer, table, tls_server
 
 pytestmark = pytest.mark.integration
 STAR = AutoRenewal()
@@ -21,13 +23,24 @@ SPEAKING = Config(authorizations=Authorizations.NONE, auto_renewal=STAR)
 SERIES = 'star = {{ lifetime = "4d", adjust = "1d", duration = "{days}d"{more} }}\n'
 
 
-def configure(place: Scene, *, days: int = 40, more: str = "", names: int = 1) -> None:
+def configure(place: Scene, *, days: int = 40, more: str = "") -> None:
     """Write a configuration that wants a series, served by the small server."""
     endpoint = table(place.home / "endpoint", place.address)
-    called = tuple(f"web{n}.example" for n in range(names))
     star = SERIES.format(days=days, more=more)
     body = f'{star}grace = "0s"\n[[certificate.web.endpoint]]\n{endpoint}'
-    place.configure(certificate_table("web", names=called, more=body))
+    place.configure(certificate_table("web", more=body))
+
+
+@contextmanager
+def host(
+    home: Path, config: Config = SPEAKING, *, days: int = 40, more: str = ""
+) -> Iterator[tuple[Scene, TlsServer]]:
+    """Install a host that wants a series; its endpoint runs, its daemon does not."""
+    with scene(home, config, speed=20) as place:
+        configure(place, days=days, more=more)
+        live = place.state / "live/web"
+        with tls_server(home / "endpoint", live, place.address) as server:
+            yield place, server
 
 
 def served(status: Status, number: int) -> bool:
@@ -50,23 +63,17 @@ def series_of(status: Status) -> list[dict[str, object]]:
 
 def test_a_series_is_ordered_once_and_fetched_again_and_again(tmp_path: Path) -> None:
     """Eight certificates of one order and one key, each proven at the endpoint."""
-    with scene(tmp_path, SPEAKING, speed=20) as place:
-        configure(place)
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address) as server,
-            place.daemon() as daemon,
-        ):
-            first = settle(daemon, 1)
-            [series] = series_of(first)
-            assert (series["state"], series["lifetime"]) == ("open", 4 * 86400)
-            assert first.certificate("web")["rule"] == "before-the-series-ends"
-            prints = {server.serves()}
-            for number in range(2, 9):
-                settle(daemon, number)
-                prints.add(server.serves())
-            samples = place.metrics()
-            keys = [k for k in daemon.ask("keys")["keys"] if k["subject"] == "web"]
+    with host(tmp_path) as (place, server), place.daemon() as daemon:
+        first = settle(daemon, 1)
+        [series] = series_of(first)
+        assert (series["state"], series["lifetime"]) == ("open", 4 * 86400)
+        assert first.certificate("web")["rule"] == "before-the-series-ends"
+        prints = {server.serves()}
+        for number in range(2, 9):
+            settle(daemon, number)
+            prints.add(server.serves())
+        samples = place.metrics()
+        keys = [k for k in daemon.ask("keys")["keys"] if k["subject"] == "web"]
         # Two may have come between two looks of this test.
         assert len(prints) >= 6
         assert len(place.ca.certificates) >= 8
@@ -81,26 +88,20 @@ def test_a_series_is_ordered_once_and_fetched_again_and_again(tmp_path: Path) ->
 
 def test_a_series_that_is_about_to_end_is_followed_by_another(tmp_path: Path) -> None:
     """With another key; the old one is cancelled once the new one is served."""
-    with scene(tmp_path, SPEAKING, speed=20) as place:
-        configure(place, days=20)
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address),
-            place.daemon() as daemon,
-        ):
-            settle(daemon, 1)
-            daemon.settle(
-                lambda s: (
-                    len(place.ca.orders) == 2
-                    and place.ca.orders[0].status == "canceled"
-                    and len(series_of(s)) == 1
-                )
+    with host(tmp_path, days=20) as (place, _), place.daemon() as daemon:
+        settle(daemon, 1)
+        daemon.settle(
+            lambda s: (
+                len(place.ca.orders) == 2
+                and place.ca.orders[0].status == "canceled"
+                and len(series_of(s)) == 1
             )
-            daemon.settle(lambda s: len(s.certificate("web")["jobs"]) == 1)
-            keys = [k for k in daemon.ask("keys")["keys"] if k["subject"] == "web"]
-            assert len(keys) == 1
-            daemon.ask("renew", "web")
-            daemon.settle(lambda _: place.ca.orders[1].status == "canceled")
+        )
+        daemon.settle(lambda s: len(s.certificate("web")["jobs"]) == 1)
+        keys = [k for k in daemon.ask("keys")["keys"] if k["subject"] == "web"]
+        assert len(keys) == 1
+        daemon.ask("renew", "web")
+        daemon.settle(lambda _: place.ca.orders[1].status == "canceled")
         assert len(place.ca.orders) == 3
         publics = {
             entry.leaf.public_key().public_bytes(
@@ -126,18 +127,12 @@ def test_a_ca_that_makes_a_usual_order_of_it_is_taken_at_its_word(
 ) -> None:
     """One certificate is never taken for a series, and none is ordered in a loop."""
     config = replace(SPEAKING, auto_renewal=star)
-    with scene(tmp_path, config, speed=20) as place:
-        configure(place)
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address),
-            place.daemon() as daemon,
-        ):
-            status = settle(daemon, 1)
-            assert series_of(status) == []
-            assert "auto-renewal" in status.certificate("web")["star"]
-            daemon.ask("renew", "web")
-            settle(daemon, 2)
+    with host(tmp_path, config) as (place, _), place.daemon() as daemon:
+        status = settle(daemon, 1)
+        assert series_of(status) == []
+        assert "auto-renewal" in status.certificate("web")["star"]
+        daemon.ask("renew", "web")
+        settle(daemon, 2)
         # Where it was ignored silently, the order that showed it is a second one.
         ignored = star is not None and star.ignored
         assert len(place.ca.orders) == (4 if ignored else 2)
@@ -146,15 +141,10 @@ def test_a_ca_that_makes_a_usual_order_of_it_is_taken_at_its_word(
 
 def test_a_ca_that_refuses_it_is_asked_for_a_usual_order(tmp_path: Path) -> None:
     """At once, and the refusal is remembered for this order only."""
-    with scene(tmp_path, SPEAKING, speed=20) as place:
+    with host(tmp_path) as (place, _):
         refuse = Refuse(problem=Problem(type="malformed", detail="no series here"))
         place.ca.faults.add(Fault(resource="newOrder", action=refuse))
-        configure(place)
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address),
-            place.daemon() as daemon,
-        ):
+        with place.daemon() as daemon:
             status = settle(daemon, 1)
             assert series_of(status) == []
             daemon.ask("renew", "web")
@@ -165,16 +155,13 @@ def test_what_the_ca_reflects_holds(tmp_path: Path) -> None:
     """A shorter life and an earlier end than were asked for; fetched without a key."""
     cut = replace(STAR, longest=timedelta(days=2), latest=timedelta(days=12))
     config = replace(SPEAKING, auto_renewal=cut)
-    with scene(tmp_path, config, speed=20) as place:
-        configure(place, more=", get = true")
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address),
-            place.daemon() as daemon,
-        ):
-            [series] = series_of(settle(daemon, 1))
-            assert series["lifetime"] == 2 * 86400
-            settle(daemon, 3)
+    with (
+        host(tmp_path, config, more=", get = true") as (place, _),
+        place.daemon() as daemon,
+    ):
+        [series] = series_of(settle(daemon, 1))
+        assert series["lifetime"] == 2 * 86400
+        settle(daemon, 3)
         methods = {entry.method for entry in place.ca.log.of("starCertificate")}
         assert methods == {"POST", "GET"}
         assert len(place.ca.orders) == 1
@@ -184,46 +171,32 @@ def test_a_series_that_its_ca_has_cancelled_is_ordered_again_at_once(
     tmp_path: Path,
 ) -> None:
     """The refusal says so; what is served goes on being served meanwhile."""
-    with scene(tmp_path, SPEAKING, speed=20) as place:
-        configure(place)
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address),
-            place.daemon() as daemon,
-        ):
-            settle(daemon, 1)
-            place.ca.orders[0].status = "canceled"
-            daemon.settle(lambda s: len(place.ca.orders) == 2 and served(s, 2))
-            assert len(series_of(daemon.status())) == 1
+    with host(tmp_path) as (place, _), place.daemon() as daemon:
+        settle(daemon, 1)
+        place.ca.orders[0].status = "canceled"
+        daemon.settle(lambda s: len(place.ca.orders) == 2 and served(s, 2))
+        assert len(series_of(daemon.status())) == 1
 
 
 def test_a_certificate_of_a_series_is_cancelled_instead_of_revoked(
     tmp_path: Path,
 ) -> None:
     """By `revoke` and by `replace`: another series follows, nothing is revoked."""
-    with scene(tmp_path, SPEAKING, speed=20) as place:
-        configure(place)
-        live = place.state / "live/web"
-        with (
-            tls_server(tmp_path / "endpoint", live, place.address),
-            place.daemon() as daemon,
-        ):
-            settle(daemon, 1)
-            daemon.ask("revoke", "web", confirm="web", reason="superseded")
-            daemon.settle(lambda s: served(s, 2) and len(series_of(s)) == 1)
-            assert place.ca.orders[0].status == "canceled"
-            daemon.ask("replace", "web", confirm="web", compromised=True)
-            daemon.settle(
-                lambda s: (
-                    served(s, 3)
-                    and len(series_of(s)) == 1
-                    and place.ca.orders[1].status == "canceled"
-                )
+    with host(tmp_path) as (place, _), place.daemon() as daemon:
+        settle(daemon, 1)
+        daemon.ask("revoke", "web", confirm="web", reason="superseded")
+        daemon.settle(lambda s: served(s, 2) and len(series_of(s)) == 1)
+        assert place.ca.orders[0].status == "canceled"
+        daemon.ask("replace", "web", confirm="web", compromised=True)
+        daemon.settle(
+            lambda s: (
+                served(s, 3)
+                and len(series_of(s)) == 1
+                and place.ca.orders[1].status == "canceled"
             )
-            old = f"{place.ca.certificates[0].leaf.serial_number:x}"
-            with pytest.raises(ControlError, match="cannot be"):
-                daemon.ask(
-                    "revoke", "web", confirm="web", reason="superseded", serial=old
-                )
+        )
+        old = f"{place.ca.certificates[0].leaf.serial_number:x}"
+        with pytest.raises(ControlError, match="cannot be"):
+            daemon.ask("revoke", "web", confirm="web", reason="superseded", serial=old)
         assert not place.ca.revoked
         assert place.ca.orders[2].status == "valid"
