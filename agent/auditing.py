@@ -32,6 +32,8 @@ AGAIN: Final = timedelta(minutes=10)
 """Pause after a checkpoint that could not be signed."""
 SOON: Final = timedelta(seconds=5)
 """Pause after one that the trail outgrew while it was signed."""
+EMPTY: Final = timedelta(seconds=10)
+"""Pause while there is nothing to vouch for, as on a host that was never used."""
 OUTGROWN: Final = 60
 """So often in a row, some five minutes of them, it is trouble."""
 LOOK: Final = timedelta(hours=1)
@@ -171,7 +173,9 @@ class Checkpoints:
         key = settings.key
         if key is None or not settings.enabled:
             return LOOK
-        _, _, last = self._auditor.trail.head
+        seq, _, last = self._auditor.trail.head
+        if not seq:
+            return EMPTY
         due = None if last is None else last + duration(settings.checkpoint)
         now = self._clock.now()
         if due is not None and now < due:
@@ -192,14 +196,11 @@ class Checkpoints:
         return min(duration(settings.checkpoint), LOOK)
 
     async def checkpoint(self, config: Key) -> None:
-        """Vouch for the trail as it stands; an empty one is not vouched for.
+        """Vouch for the trail as it stands.
 
         Raises:
             AgentError: The key cannot be made or does not sign.
         """
-        seq, digest, _ = self._auditor.trail.head
-        if not seq:
-            return
         key = await self._key(config)
         seq, digest, _ = self._auditor.trail.head
         signature = await self._keys.sign(key, checkpoint_input(seq + 1, digest))

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from agent.auditing import AGAIN, OUTGROWN, SOON, Auditor, Checkpoints
+from agent.auditing import AGAIN, EMPTY, OUTGROWN, SOON, Auditor, Checkpoints
 from agent.config.tokens import Key
 from agent.config.trail import Audit
 from agent.events import Event
@@ -155,12 +155,17 @@ async def test_checkpoints_are_signed_when_due_and_verify(tmp_path: Path) -> Non
     assert check.report.checkpoints == 2
 
 
-async def test_an_empty_trail_is_not_vouched_for(tmp_path: Path) -> None:
-    """No key is made for it either."""
+async def test_an_empty_trail_is_vouched_for_once_it_has_an_entry(
+    tmp_path: Path,
+) -> None:
+    """No key is made for an empty one; what comes then does not wait for an hour."""
     desk = Desk(tmp_path)
     async with desk.running():
         assert desk.events() == []
-    assert desk.checkpoints.record.key is None
+        assert desk.checkpoints.record.key is None
+        desk.auditor.event(EVENT)
+        await desk.after(EMPTY)
+        assert desk.events() == ["certconf", "checkpoint"]
 
 
 async def test_a_token_that_is_away_is_told_and_tried_again(tmp_path: Path) -> None:

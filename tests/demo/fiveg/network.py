@@ -52,6 +52,7 @@ pin = "file:{home}/nfcertd.pin"
 
 [audit]
 key = {{ token = "hsm" }}
+checkpoint = "10s"
 """
 CERTIFICATE: Final = """
 [certificate.{name}]

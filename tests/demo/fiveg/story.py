@@ -234,6 +234,8 @@ class FunctionsStory:
         argv = program.argv("audit", "--verify", "--directory", trail)[:-2]
         said = run(argv, program.setting()).stdout
         self._tell.quote(said, "nfcertd audit --verify")
+        if "vouched for" not in said:
+            raise SurpriseError("no signed checkpoint vouches for the audit trail")
         self._tell.quote(self._net.program.ask("status"), "nfcertd status")
         status = self._daemon.stop()
         self._tell.fact("nfcertd", f"ended by SIGTERM with status {status}")
