@@ -289,11 +289,14 @@ def _unproven(
     if lost or Verdict.BROKEN in seen.values():
         failure = _failure("deploy.broken", f"not served: {words}", moment)
         return _again(job, replace(phase, stage=told), failure, moment)
-    # It is not running: once it runs, it has read what `live` points to.
+    # It is not running: once it runs, it has read what `live` points to. Or it hangs
+    # over what it was told: it is told again, each time after twice as many looks.
+    failures = job.failures + 1
+    hangs = failures > 1 and failures.bit_count() == 1
     failure = _failure("deploy.down", f"awaited: {words}", moment)
-    after = entered(job, replace(phase, stage=Stage.PROVING))
+    after = entered(job, replace(phase, stage=told if hangs else Stage.PROVING))
     at = moment.now + backoff.AWAITED
-    return replace(after, not_before=at, failure=failure, failures=job.failures + 1)
+    return replace(after, not_before=at, failure=failure, failures=failures)
 
 
 def _verdicts(

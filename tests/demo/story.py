@@ -20,8 +20,8 @@ from tests.parts.load import Result, load
 from tests.parts.nginx import Nginx
 from tests.parts.process import Part, PartError
 
-PATIENCE: Final = 30.0
-"""Seconds that any step may take."""
+PATIENCE: Final = 60.0
+"""Seconds that any step may take; an nginx that hangs over a login is told again."""
 SHOWN: Final = (
     "nfcertd_certificate_not_after_timestamp_seconds",
     "nfcertd_certificate_renew_at_timestamp_seconds",

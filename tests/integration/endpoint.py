@@ -2,9 +2,9 @@
 
 `python -m tests.integration.endpoint HOME LIVE HOST PORT` serves the certificate of
 HOME/first.pem at once, and what the link LIVE points to after SIGHUP. The file
-HOME/mood says what a SIGHUP does instead: `ignore` it, serve `first` again, or
-`refuse N`, which breaks every handshake where LIVE points to publication N. It imports
-nothing of `agent`.
+HOME/mood says what a SIGHUP does instead: `ignore` it, serve `first` again, `refuse N`,
+which breaks every handshake where LIVE points to publication N, or `hang` until the
+next one: connections are taken, and nothing is said. It imports nothing of `agent`.
 """
 
 import os
@@ -28,6 +28,7 @@ class Endpoint:
         self._home = home
         self._live = live
         self._context: ssl.SSLContext | None = _context(home / "first.pem")
+        self._hangs = False
 
     def listen(self, host: str, port: int) -> socket.socket:
         """Open the door; the pidfile says that it is open."""
@@ -44,6 +45,8 @@ class Endpoint:
     def _greet(self, peer: socket.socket) -> None:
         with suppress(OSError), peer:
             peer.settimeout(HANDSHAKE_SECONDS)
+            while self._hangs and peer.recv(1 << 12):
+                pass
             context = self._context
             if context is None:
                 # Something answers, and it is not TLS.
@@ -58,6 +61,10 @@ class Endpoint:
             file.write("H")
         mood = _read(self._home / "mood").split()
         if mood == ["ignore"]:
+            return
+        self._hangs = mood == ["hang"]
+        if self._hangs:
+            (self._home / "mood").write_text("")
             return
         publication = self._live.resolve()
         if mood == ["first"]:

@@ -141,6 +141,23 @@ def test_an_endpoint_that_is_not_running_is_awaited_and_then_proven(
         assert place.ca.answered_orders == 1
 
 
+def test_an_endpoint_that_hangs_over_its_reload_is_told_again(tmp_path: Path) -> None:
+    """It was started while it was awaited, and takes connections in silence."""
+    with scene(tmp_path, speed=SPEED) as place:
+        home, live = tmp_path / "endpoint", place.state / "live/web"
+        endpoint = ENDPOINT + table(home, place.address)
+        place.configure(certificate_table("web", more=endpoint))
+        home.mkdir()
+        (home / "mood").write_text("hang")
+        with place.daemon() as daemon:
+            daemon.wait(lambda s: s.job("web", "deploy").get("failure"))
+            with tls_server(home, live, place.address) as server:
+                status = daemon.settle(lambda s: s.deployed("web"))
+                assert server.signals == 2
+                assert server.serves() == status.certificate("web")["fingerprint"]
+        assert place.ca.answered_orders == 1
+
+
 def test_an_endpoint_that_does_not_reload_is_told_again_and_is_an_alarm(
     tmp_path: Path,
 ) -> None:

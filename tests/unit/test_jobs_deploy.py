@@ -230,6 +230,20 @@ def test_an_endpoint_that_is_not_running_is_awaited() -> None:
     assert next_step(job, VIEW, NOW + AWAITED) == Do(deploy.Watch(fingerprint(2)))
 
 
+def test_an_endpoint_that_hangs_is_told_again_ever_more_seldom() -> None:
+    """A kernel takes connections for a program that hangs over its last reload."""
+    told = []
+    job, endpoint = watched(sight("unreachable"), before=DOWN)
+    for look in range(2, 34):
+        job = replace(job, phase=replace(job.phase, stage=Stage.PROVING))
+        outcome = deploy.Watched((sight("unreachable"),), settled=False)
+        job, endpoint = fold(job, endpoint, outcome, VIEW, moment())
+        assert job.not_before == NOW + AWAITED
+        if next_step(job, VIEW, NOW + AWAITED) == Do(deploy.Tell()):
+            told.append(look)
+    assert told == [2, 4, 8, 16, 32]
+
+
 def test_one_lost_address_of_two_is_enough_to_go_back() -> None:
     """The one that is fine goes back with it: they share the link."""
     both = (sight("old"), sight("old", OTHER))
