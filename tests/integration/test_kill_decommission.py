@@ -102,4 +102,4 @@ def test_a_kill_at_every_durable_write_leaves_nothing_half_ended(
     with scene(tmp_path, CA, token=token, speed=20) as place:
         live = place.state / "live" / NAME
         with tls_server(tmp_path / "endpoint", live, place.address):
-            strike_everywhere(place, Mortal(place, token), before=0, spared=4)
+            strike_everywhere(place, Mortal(place, token))
