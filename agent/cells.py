@@ -18,9 +18,7 @@ from agent.events import (
     narrate_trust,
 )
 from agent.hookviews import narrate_hook
-from agent.jobs.lifecycle import (
-    found_running,
-)
+from agent.jobs.lifecycle import found_running
 from agent.nfviews import narrate_nf
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
