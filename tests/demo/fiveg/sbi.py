@@ -25,7 +25,9 @@ from tests.parts.process import PartError
 
 PATIENCE: Final = 20.0
 """Seconds that one request may take."""
-PAUSE: Final = 0.05
+PAUSE: Final = 0.3
+"""Seconds between two requests: each is a login, and one that meets an nginx that opens
+a session can make its worker hang (docs/operations.md)."""
 LOGINS: Final = 4
 """Logins that one request may take."""
 NO_KEY: Final = "ENGINE_load_private_key"
