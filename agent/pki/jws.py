@@ -120,8 +120,15 @@ def public_key(pem: bytes) -> bytes:
     Of a certificate only the key counts: neither its dates nor who issued it.
 
     Raises:
-        ValueError: It holds neither.
+        ValueError: It holds neither, or a key of no known kind.
     """
+    try:
+        return _spki(pem)
+    except UnsupportedAlgorithm as error:
+        raise ValueError("a key of no known kind") from error
+
+
+def _spki(pem: bytes) -> bytes:
     if b"BEGIN CERTIFICATE" in pem:
         key = x509.load_pem_x509_certificate(pem).public_key()
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

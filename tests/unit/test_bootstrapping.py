@@ -36,6 +36,12 @@ from tests.vectors.bootstrap import (
 from tests.vectors.trust import key, root
 
 WEEK = timedelta(days=7)
+OF_NO_KNOWN_KIND = """\
+-----BEGIN PUBLIC KEY-----
+MBEwCwYJKwYBBAGGjR8BAwIAAQ==
+-----END PUBLIC KEY-----
+"""
+"""A key of an algorithm that nobody has defined, 1.3.6.1.4.1.99999.1."""
 
 
 @pytest.fixture
@@ -294,7 +300,7 @@ def test_signers_succeed_each_other(boot: FirstBoot) -> None:
         boot.take(changed(number=5))
 
 
-@pytest.mark.parametrize("how", ["another", "no file", "no key"])
+@pytest.mark.parametrize("how", ["another", "no file", "no key", "no known kind"])
 def test_a_bundle_of_a_signer_that_left_is_in_force_and_told(
     boot: FirstBoot, how: str
 ) -> None:
@@ -307,6 +313,8 @@ def test_a_bundle_of_a_signer_that_left_is_in_force_and_told(
             signer.write_text(public_pem(key(902)))
         case "no file":
             signer.unlink()
+        case "no known kind":
+            signer.write_text(OF_NO_KNOWN_KIND)
         case _:
             signer.write_text("no key")
     assert boot.reloader.reload() == ()
