@@ -14,8 +14,9 @@ from agent.decommissioning import Decommissions
 from agent.demands import CommandError, confirmed
 from agent.errors import AgentError
 from agent.jobs.account_changes import begin_deactivation
+from agent.jobs.envelope import QUARANTINE_AFTER, pardoned
 from agent.jobs.farewell import acknowledged
-from agent.jobs.lifecycle import edited_jobs
+from agent.jobs.lifecycle import edited_jobs, released
 from agent.jobs.refusal import KIND as REFUSED
 from agent.jobs.refusal import accepted
 from agent.jobs.trust import accept, hurried
@@ -24,6 +25,7 @@ from agent.manager import Manager
 from agent.records.certificate import CertificateRecord, EndpointRecord
 from agent.records.job import Job
 from agent.records.others import AccountRecord
+from agent.records.slots import jobs
 from agent.records.trust import TrustRecord
 from agent.vitals import Vitals
 
@@ -32,6 +34,10 @@ P = TypeVar("P")
 _DEMANDS: Final = frozenset(
     {"revoke", "replace", "decommission", "account-roll", "account-deactivate"}
 )
+
+_OF_ENDS: Final = frozenset({"ack", "release"})
+"""What can be said of a certificate whose network function ends: that an endpoint has
+stopped, and that a job in quarantine may be tried again."""
 
 
 class Reloader(Protocol):
@@ -131,7 +137,7 @@ class Commands:
         if verb not in edits:
             raise CommandError(f"{verb} is not possible in this version")
         cell = self._cell(name)
-        if verb != "ack" and self._manager.ends(name):
+        if verb not in _OF_ENDS and self._manager.ends(name):
             raise CommandError(f"the nf of {name} is decommissioned")
         cell.change(edits[verb])
         if verb == "renew":
@@ -218,6 +224,9 @@ class Commands:
         return edit
 
     def _deactivated(self, record: AccountRecord) -> AccountRecord:
+        if record.closed and _is_quarantined(record):
+            # What is left of it to do: keys that are to be destroyed.
+            return released(record)
         _check_usable(record)
         if record.deactivate is not None:
             # One is under way: it is not repeated, only tried at once.
@@ -227,7 +236,13 @@ class Commands:
     def _acknowledge(self, record: CertificateRecord) -> CertificateRecord:
         """Accept on an operator's word what could not be proven over the wire."""
         if record.farewell:
-            return acknowledged(record, self._manager.moment())
+            after = acknowledged(record, self._manager.moment())
+            if after == record:
+                raise CommandError(
+                    f"{record.name} is still published for its endpoints",
+                    hint="see nfcertd status for what keeps it from being withdrawn",
+                )
+            return after
         if not record.publications:
             raise CommandError(f"{record.name} has no certificate yet")
         newest = record.publications[-1].number
@@ -301,34 +316,22 @@ def _check_usable(record: AccountRecord) -> None:
         raise CommandError(f"{record.name} is not registered yet")
 
 
+def _is_quarantined(record: AccountRecord) -> bool:
+    return any(job.crashes >= QUARANTINE_AFTER for job in jobs(record).values())
+
+
 def _hurried(job: Job[P], /) -> Job[P]:
     """Return a job without its wait, unless the CA asked for patience."""
     # A poll keeps the CA's pace as well: there is nothing to hurry but the CA.
     failure = job.failure
     named = failure is not None and failure.kind != REFUSED and failure.retry_at
     asked = job.polls > 0 or bool(named)
-    return _pardoned(job if asked else replace(job, not_before=None))
-
-
-def _pardoned(job: Job[P]) -> Job[P]:
-    """Return a job out of quarantine: an operator says that it may be tried again."""
-    return replace(job, crashes=0, crashed_in="")
+    return pardoned(job if asked else replace(job, not_before=None))
 
 
 def _release(record: CertificateRecord) -> CertificateRecord:
-    issue, asking, left = record.issue, record.renewal_info, record.abandon
-    return replace(
-        record,
-        held=False,
-        released=record.publication_count,
-        issue=None if issue is None else _pardoned(issue),
-        renewal_info=None if asking is None else _pardoned(asking),
-        abandon=None if left is None else _pardoned(left),
-        deploy={name: _pardoned(job) for name, job in record.deploy.items()},
-        retire={name: _pardoned(job) for name, job in record.retire.items()},
-        revoke={name: _pardoned(job) for name, job in record.revoke.items()},
-        requesting=None if record.requesting is None else _pardoned(record.requesting),
-        checking=None if record.checking is None else _pardoned(record.checking),
+    return released(
+        replace(record, held=False, released=record.publication_count),
     )
 
 

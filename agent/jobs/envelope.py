@@ -25,6 +25,11 @@ def entered(job: Job[P], phase: P) -> Job[P]:
     )
 
 
+def pardoned(job: Job[P]) -> Job[P]:
+    """Return a job out of quarantine: an operator says that it may be tried again."""
+    return replace(job, crashes=0, crashed_in="")
+
+
 def survived(job: Job[P], phase: P) -> Job[P]:
     """Return the job after an effect that came to an end.
 

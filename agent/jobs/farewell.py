@@ -162,10 +162,11 @@ def _told(
 def acknowledged(record: CertificateRecord, moment: Moment) -> CertificateRecord:
     """Return the record after an operator's word that its endpoints have stopped.
 
-    What has not been withdrawn yet stays: its link still points to a publication.
+    What has not been withdrawn yet stays: its link still points to a publication. What
+    a look shows that is under way is no news any more.
     """
     for name, job in record.farewell.items():
-        if job.phase.stage is not FarewellStage.IN_SERVICE and not job.running:
+        if job.phase.stage is not FarewellStage.IN_SERVICE:
             record = _left(record, name, moment)
     return record
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from agent.jobs.envelope import begun, crashed, interrupted
+from agent.jobs.envelope import begun, crashed, interrupted, pardoned
 from agent.records.job import Job
 from agent.records.slots import S, Slot, jobs, with_job
 
@@ -35,6 +35,11 @@ def edited_jobs(record: S, edit: Edit) -> S:
         if not job.running:
             record = with_job(record, slot, edit(job))
     return record
+
+
+def released(record: S) -> S:
+    """Return the record without a job in quarantine, on an operator's word."""
+    return edited_jobs(record, pardoned)
 
 
 def is_suspect(record: S, slot: Slot) -> bool:

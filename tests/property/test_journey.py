@@ -11,13 +11,12 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from agent.errors import AgentError
 from agent.jobs import deploy, retire
 from agent.jobs.certificate import fold, next_step
 from agent.jobs.issue import effects as issue
-from agent.jobs.lifecycle import begin, found_running, interrupt
+from agent.jobs.lifecycle import begin, found_running, interrupt, released
 from agent.jobs.reconcile import next_change, reconcile
 from agent.jobs.references import needed_keys
 from agent.jobs.step import Do, Failed, Moment, Wait
@@ -25,7 +24,7 @@ from agent.records.certificate import CertificateRecord
 from agent.records.codec import decode, encode
 from agent.records.job import Failure
 from agent.records.phases import KeyMade
-from agent.records.slots import Slot, jobs, with_job
+from agent.records.slots import Slot, jobs
 from agent.renewal.disposition import TABLE, failure_of
 from tests.vectors.model import Fault, GoneError, ModelCa, ModelHost, refusals
 from tests.vectors.records import DAY, NOW, certificate_table, context
@@ -87,11 +86,7 @@ class Journey:
         self.now = min(instants)
 
     def _release(self) -> None:
-        record = self.record
-        for slot, job in jobs(record).items():
-            pardoned = replace(job, crashes=0, crashed_in="")
-            record = with_job(record, slot, pardoned)
-        self._store(record)
+        self._store(released(self.record))
 
     def _step(self, slot: Slot) -> None:
         step = self._next(slot)
