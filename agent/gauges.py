@@ -108,8 +108,12 @@ def hooks(shown: tuple[HookView, ...]) -> Iterator[Metric]:
 
 
 def series(shown: tuple[CertificateView, ...]) -> Iterator[Metric]:
-    """Yield what is told of series that a CA renews by itself; one a certificate."""
-    newest = [(one, one.series[-1]) for one in shown if one.series]
+    """Yield what is told of series that a CA renews by itself; one a certificate.
+
+    One that is being cancelled brings nothing more, whenever it would have ended.
+    """
+    going = [(one, [s for s in one.series if s.state == "open"]) for one in shown]
+    newest = [(one, there[-1]) for one, there in going if there]
     yield gauge(
         "nfcertd_series_end_timestamp_seconds",
         "Until when the CA renews the certificate by itself (RFC 8739).",

@@ -39,6 +39,12 @@ class PinMissingError(TokenError):
     kind = "token.pin-missing"
 
 
+class PinUnprovenError(TokenError):
+    """A PIN is needed beside the token's module, and no login has shown it right."""
+
+    kind = "token.pin-unproven"
+
+
 class MechanismError(TokenError):
     """The token cannot do what was asked: key type, template or mechanism."""
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 from agent.clock import Clock
 from agent.config import tokens as tables
 from agent.config.units import duration
-from agent.keys.errors import PinMissingError, TokenAbsentError
+from agent.keys.errors import PinUnprovenError, TokenAbsentError
 from agent.keys.ports import AdoptedKey, PinLedger, TokenKey, TokenStatus
 from agent.keys.software import FileKeys
 from agent.pki.uri import token_uri
@@ -184,7 +184,7 @@ class Keys:
         # On a thread: scrypt takes tens of milliseconds.
         if accepted and await asyncio.to_thread(is_known, record, pin):
             return pin
-        raise PinMissingError(
+        raise PinUnprovenError(
             f"the PIN of token {token} is not the one that it has accepted",
             hint="correct the secret that `pin` refers to, or restart nfcertd",
         )

@@ -35,6 +35,7 @@ TABLE: Final[Mapping[str, Disposition]] = {
     "token.absent": _WAIT,
     "token.hung": _WAIT,
     "token.pin-missing": _WAIT,
+    "token.pin-unproven": _BACK,
     "token.pin-refused": _OPERATOR,
     "token.pin-locked": _OPERATOR,
     "token.mechanism": _OPERATOR,

@@ -119,7 +119,14 @@ class DeviceAttest01:
         return await answer(table.command, environment, within, public, MAX_PRINTED)
 
     def _uri(self, key: KeySigner) -> str:
-        return key_uri(self._token(key.store).token, bytes.fromhex(key.id))
+        try:
+            token = self._token(key.store).token
+        except KeyError as error:
+            raise AttestationMismatchError(
+                f"the key's token {key.store} is not in the configuration",
+                hint=f"restore the table [token.{key.store}] while its keys are in use",
+            ) from error
+        return key_uri(token, bytes.fromhex(key.id))
 
     def _valid(self, pem: bytes) -> Sequence[x509.Certificate]:
         """Return a chain whose first certificate is valid now.

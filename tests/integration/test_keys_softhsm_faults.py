@@ -9,8 +9,8 @@ import pytest
 
 from agent.keys.errors import (
     KeyMissingError,
-    PinMissingError,
     PinRefusedError,
+    PinUnprovenError,
     TokenAbsentError,
     TokenHungError,
 )
@@ -99,12 +99,12 @@ async def test_a_wrong_pin_costs_one_login_ever(shimmed: Host) -> None:
 async def test_only_a_pin_that_a_login_has_proven_is_handed_on(host: Host) -> None:
     """Not before one, nor one that was changed since; some tokens have none."""
     keys = host.start()
-    with pytest.raises(PinMissingError, match="not the one that it has accepted"):
+    with pytest.raises(PinUnprovenError, match="not the one that it has accepted"):
         await keys.accepted_pin("hsm")
     await keys.make(record(1))
     assert await keys.accepted_pin("hsm") == tokens.PIN.encode()
     tokens.write_pin(host.setup.pin_file, "9999")
-    with pytest.raises(PinMissingError, match="not the one that it has accepted"):
+    with pytest.raises(PinUnprovenError, match="not the one that it has accepted"):
         await keys.accepted_pin("hsm")
     with pytest.raises(TokenAbsentError):
         await keys.accepted_pin("another")
@@ -164,7 +164,7 @@ async def test_a_pin_that_cannot_be_read_is_no_attempt(shimmed: Host) -> None:
     """A missing PIN file is named, and the token is left alone."""
     shim = shim_of(shimmed)
     shim.pin_file.unlink()
-    with pytest.raises(PinMissingError):
+    with pytest.raises(PinUnprovenError):
         await shimmed.start().check("hsm")
     assert shim.logins == 0
 

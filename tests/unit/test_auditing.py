@@ -79,10 +79,11 @@ class Desk:
 
     async def settle(self) -> None:
         """Let the task run until it sleeps; file keys work in a thread."""
-        for _ in range(400):
+        for _ in range(4_000):
             await asyncio.sleep(0.002)
             if self.clock.sleepers:
                 return
+        raise AssertionError("it does not come to a pause")
 
     async def after(self, span: timedelta) -> None:
         """Let time pass, and the task look."""
