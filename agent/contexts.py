@@ -12,6 +12,7 @@ from agent.config.model import Certificate, Config
 from agent.config.trust import list_of
 from agent.jobs.account import is_bound
 from agent.jobs.context import AccountContext, Authority, Context, chosen_of
+from agent.jobs.ending import ends_with
 from agent.notes import CaNotes
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
@@ -109,9 +110,13 @@ class Contexts:
                 return True
         name = self._config.certificate[certificate].nf or ""
         cell, table = self._cells.nfs.get(name), self._config.nf.get(name)
-        if cell is None or table is None:
+        if table is None:
             return False
-        return cell.record.ends(table.instance_id)
+        if cell is not None and cell.record.ends(table.instance_id):
+            return True
+        # Its own record says so as well, where that of the function cannot be read.
+        own = self._cells.certificates.get(certificate)
+        return own is not None and ends_with(own.record, name, table.instance_id)
 
     def idle_accounts(self) -> frozenset[str]:
         """Return the accounts that only decommissioned network functions had."""
@@ -120,6 +125,20 @@ class Contexts:
         for name in self._config.certificate if self._cells.nfs else ():
             (ending if self.ends(name) else living).update(self.accounts(name))
         return frozenset(ending - living)
+
+    def free_accounts(self) -> frozenset[str]:
+        """Return the accounts that nothing is left to sign for.
+
+        A certificate that still ends may need its account to revoke what it has.
+        """
+        gone: set[str] = set()
+        left: set[str] = set()
+        for name in self._config.certificate if self._cells.nfs else ():
+            cell = self._cells.certificates.get(name)
+            ended = cell is not None and cell.record.ended is not None
+            over = ended and self.ends(name)
+            (gone if over else left).update(self.accounts(name))
+        return frozenset(gone - left)
 
     def _bound(self, account: str) -> str:
         """Return a certificate whose order is bound to the key of an account.

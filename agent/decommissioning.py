@@ -42,11 +42,11 @@ class Decommissions:
                 f"{name} is decommissioned since {stone.ended_at:%FT%TZ}",
                 hint="a new instance needs a new instance_id",
             )
-        answer = self._consequences(name, table.instance_id)
+        keep = asked.get("keep_account") is True
+        answer = self._consequences(name, table.instance_id, keep=keep)
         if asked.get("check") is True:
             return {"done": "checked", **answer}
         confirmed(name, asked)
-        keep = asked.get("keep_account") is True
         moment = self._manager.moment()
         instance, ours = table.instance_id, self._certificates(name)
         cell.change(lambda record: self._asked(record, instance, ours, moment, keep))
@@ -79,7 +79,7 @@ class Decommissions:
             raise CommandError(f"{name} is in quarantine: {reason}")
         return cell
 
-    def _consequences(self, name: str, instance_id: str) -> Answer:
+    def _consequences(self, name: str, instance_id: str, *, keep: bool) -> Answer:
         """Return what goes: certificates with what is theirs, and accounts."""
         contexts = self._manager.contexts()
         ours = {c: contexts[c] for c in self._certificates(name)}
@@ -88,7 +88,8 @@ class Decommissions:
             if reason is not None:
                 raise CommandError(f"{certificate} is in quarantine: {reason}")
         others = {a for c in contexts if c not in ours for a in self._accounts(c)}
-        accounts = {a for c in ours for a in self._accounts(c)} - others
+        used = {a for c in ours for a in self._manager.accounts(c)}
+        accounts = set() if keep else used - others
         return {
             "name": name,
             "instance_id": instance_id,

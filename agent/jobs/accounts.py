@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from agent.config.authorities import Account
 from agent.config.units import duration
-from agent.jobs import account_changes, register, roll
+from agent.jobs import account_changes, nf, register, roll
 from agent.jobs.choosing import choose_key, key_fits
 from agent.jobs.context import AccountContext
 from agent.jobs.step import Moment
@@ -27,6 +27,9 @@ def reconcile_account(
         record = _moved(record, context.directory)
     if record.closed:
         return record
+    if record.closed_with and not context.idle:
+        # Somebody orders with it again before the CA has heard of its end.
+        record = nf.kept(record, record.closed_with)
     if context.idle and not record.url:
         # Nobody orders with it: it is not registered only to be given up.
         job = record.register

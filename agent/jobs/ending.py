@@ -17,10 +17,11 @@ from agent.jobs import farewell, revoking
 from agent.jobs.abandon import pending, reconcile_abandoned, with_abandoned
 from agent.jobs.alarms import with_alarms
 from agent.jobs.context import Context
+from agent.jobs.deploy import Swap
 from agent.jobs.envelope import backed_off
 from agent.jobs.issue import effects as issue
 from agent.jobs.retiring import reconcile_keys
-from agent.jobs.star import close
+from agent.jobs.star import close, without
 from agent.jobs.status import ON_HOLD
 from agent.jobs.step import Do, Failed, Moment, Performed, Wait
 from agent.records.certificate import CertificateRecord, EndpointRecord
@@ -75,12 +76,24 @@ def reconcile(
     record = _begun(record, context, moment)
     record = _without_ordinary(record, context, moment)
     record = _with_farewells(record, moment)
+    record = _without_ended_series(record, moment)
     record = close(record, moment, f"nf {context.config.nf} is decommissioned")
     record = _with_revocations(record, moment)
     record = revoking.forget_ended(record, moment)
     record = reconcile_keys(record, context, moment)
     record = reconcile_abandoned(record, context)
     return with_alarms(record, context, moment.now)
+
+
+def ends_with(record: CertificateRecord, nf: str, instance_id: str) -> bool:
+    """Tell whether a certificate says itself that it ends, or ended, with an instance.
+
+    What has ended is never enrolled again, whatever else can be read at a start.
+    """
+    known = record.ended or (None if record.end is None else record.end.phase)
+    if known is None:
+        return False
+    return (known.nf, known.instance_id.lower()) == (nf, instance_id.lower())
 
 
 def next_change(record: CertificateRecord, now: datetime) -> datetime | None:
@@ -172,8 +185,10 @@ def _without_ordinary(
     the CA may issue: what they bring has to be revoked.
     """
     job, record = record.issue, replace(record, refused=None)
-    if job is not None and not job.running and not goes_on("issue", job):
-        left = pending(job)
+    # An account that is closed signs nothing any more, whatever comes of the order.
+    closed = context.account is not None and bool(context.account.closed)
+    if job is not None and not job.running and (closed or not goes_on("issue", job)):
+        left = () if closed else pending(job)
         record = with_abandoned(record, left, record.wanted, context, moment)
         record = replace(record, issue=None, wanted=None)
     for member in SINGLE:
@@ -181,7 +196,33 @@ def _without_ordinary(
         if held is not None and not held.running:
             record = replace(record, **{member: None})
     running = {name: job for name, job in record.deploy.items() if job.running}
-    return record if running == record.deploy else replace(record, deploy=running)
+    if running == record.deploy:
+        return record
+    for name in record.deploy.keys() - running.keys():
+        record = _as_if_swapped(record, name)
+    return replace(record, deploy=running)
+
+
+def _as_if_swapped(record: CertificateRecord, name: str) -> CertificateRecord:
+    """Return the record with an endpoint whose swap was cut short: it may have been.
+
+    Its link may point to a publication that nothing else tells of.
+    """
+    job, known = record.deploy[name], record.endpoints.get(name, EndpointRecord())
+    if job.intent != Swap.name or known.live:
+        return record
+    live = replace(known, live=job.phase.publication)
+    return replace(record, endpoints={**record.endpoints, name: live})
+
+
+def _without_ended_series(
+    record: CertificateRecord, moment: Moment
+) -> CertificateRecord:
+    """Return the record without series that have come to their end by themselves."""
+    for name, job in record.series.items():
+        if not job.running and job.phase.series.terms.end <= moment.now:
+            record = without(record, name)
+    return record
 
 
 def _with_farewells(record: CertificateRecord, moment: Moment) -> CertificateRecord:

@@ -19,11 +19,16 @@ def begin(
     *,
     keep_account: bool,
 ) -> NfRecord:
-    """Return the network function whose end an operator has asked for."""
+    """Return the network function whose end an operator has asked for.
+
+    Asked again, it only says something else of the account: what was to end still is.
+    """
+    known = record.ending
+    before = () if known is None else known.certificates
     asked = Decommissioning(
         instance_id=instance_id,
-        asked_at=moment.now,
-        certificates=tuple(certificates),
+        asked_at=moment.now if known is None else known.asked_at,
+        certificates=tuple(dict.fromkeys((*before, *certificates))),
         keep_account=keep_account,
     )
     return replace(record, ending=asked)
@@ -59,6 +64,14 @@ def closing(record: AccountRecord, nf: str, moment: Moment) -> AccountRecord:
     if not is_open(record) or record.deactivate is not None:
         return record
     return begin_deactivation(record, moment, nf)
+
+
+def kept(record: AccountRecord, nf: str) -> AccountRecord:
+    """Return an account that is kept after all, unless the CA has closed it already."""
+    job = record.deactivate
+    if job is None or job.running or record.closed or record.closed_with != nf:
+        return record
+    return replace(record, deactivate=None, closed_with="")
 
 
 def ended(

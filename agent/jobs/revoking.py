@@ -95,9 +95,11 @@ def fold(
 def forget_ended(record: CertificateRecord, moment: Moment) -> CertificateRecord:
     """Forget the certificates that have ended, and with them their revocations.
 
-    The newest stays: that a CA has revoked it may be why there is no other.
+    The newest stays: that a CA has revoked it may be why there is no other. Where its
+    network function ends there will be none in any case.
     """
-    newest = None if record.current is None else record.current.fingerprint
+    current = None if record.end is not None else record.current
+    newest = None if current is None else current.fingerprint
     lasting = tuple(
         i for i in record.issued if i.not_after > moment.now or i.fingerprint == newest
     )

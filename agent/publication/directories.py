@@ -22,7 +22,7 @@ import msgspec
 
 from agent.config.endpoints import Endpoint
 from agent.config.model import Certificate
-from agent.files import sync_directory, write_durable
+from agent.files import sync_directory, write_atomic, write_durable
 from agent.pki.uri import key_uri, provider_pem
 from agent.publication import acl
 from agent.publication.snippets import rejecting, snippet
@@ -156,8 +156,9 @@ class Publications:
         names = {endpoint, *(e.name for e in config.endpoint)}
         for name in sorted(names):
             path = directory / f"{link_name('nginx', name)}.conf"
-            if not path.exists():
-                write_durable(path, rejecting(), PUBLIC)
+            # What a full disk left of it at another attempt is there, and is empty.
+            if not path.exists() or path.read_bytes() != rejecting():
+                write_atomic(path, rejecting(), PUBLIC)
         sync_directory(directory)
         sync_directory(parent)
         self._link(certificate, endpoint, FAREWELL)

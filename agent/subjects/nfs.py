@@ -57,6 +57,9 @@ class Nfs:
             return
         accounts = () if asked.keep_account else self._accounts(certificates)
         at = moment()
+        if asked.keep_account:
+            for known in self._cells.accounts.values():
+                known.change(lambda record: nf.kept(record, name))
         for account in accounts:
             known = self._cells.accounts[account]
             known.change(lambda record: nf.closing(record, name, at))
@@ -80,10 +83,10 @@ class Nfs:
         }
 
     def _accounts(self, certificates: dict[str, Any]) -> list[str]:
-        """Return the accounts that only this network function, or none, is left to."""
+        """Return the accounts that nothing but this network function had left."""
         used = {a for name in certificates for a in self._contexts.accounts(name)}
-        idle = used & self._contexts.idle_accounts() & self._cells.accounts.keys()
-        return sorted(idle)
+        free = used & self._contexts.free_accounts() & self._cells.accounts.keys()
+        return sorted(free)
 
     def jobs(self, now: datetime) -> Iterator[Urgency]:  # noqa: ARG002 -- there are none
         """Yield nothing."""

@@ -37,6 +37,8 @@ QUARANTINED = [
     Fault.CRASH_BEFORE,
 ]
 """Three crashes in a farewell, while the revocation goes on: an operator is needed."""
+SWAP_CUT_SHORT = [*[Fault.NONE] * 11, Fault.STOP_AFTER]
+"""The first swap is done, and nobody has written down that it is."""
 
 
 class Leaving(Journey):
@@ -98,6 +100,7 @@ def is_over(record: CertificateRecord) -> bool:
     st.booleans(),
 )
 @example(begun=36, before=[], after=QUARANTINED, by_account=False)
+@example(begun=27, before=SWAP_CUT_SHORT, after=[], by_account=False)
 def test_every_end_ends_well(
     begun: int, before: list[Fault], after: list[Fault], by_account: bool
 ) -> None:
