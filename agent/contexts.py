@@ -16,6 +16,7 @@ from agent.jobs.ending import ends_with
 from agent.notes import CaNotes
 from agent.records.authority import CaRecord
 from agent.records.certificate import CertificateRecord
+from agent.records.ending import Ending
 from agent.records.others import AccountRecord
 from agent.records.trust import ListedRoots
 from agent.renewal.breaker import OPEN_AFTER, Standing, of_directory, standing
@@ -66,6 +67,7 @@ class Contexts:
             nf=self._config.nf.get(table.nf or ""),
             table=self._config.ca[chosen.ca],
             ends=self.ends(record.name),
+            end=self._end(record.name),
         )
 
     def accounts(self, name: str) -> tuple[str, ...]:
@@ -104,10 +106,8 @@ class Contexts:
 
         An end that has begun holds, whatever the tables say by now.
         """
-        for known in self._cells.nfs.values():
-            asked = known.record.ending
-            if asked is not None and certificate in asked.certificates:
-                return True
+        if self._end(certificate) is not None:
+            return True
         name = self._config.certificate[certificate].nf or ""
         cell, table = self._cells.nfs.get(name), self._config.nf.get(name)
         if table is None:
@@ -117,6 +117,14 @@ class Contexts:
         # Its own record says so as well, where that of the function cannot be read.
         own = self._cells.certificates.get(certificate)
         return own is not None and ends_with(own.record, name, table.instance_id)
+
+    def _end(self, certificate: str) -> Ending | None:
+        """Return the end under way that a certificate is a part of."""
+        for name, known in self._cells.nfs.items():
+            asked = known.record.ending
+            if asked is not None and certificate in asked.certificates:
+                return Ending(nf=name, instance_id=asked.instance_id)
+        return None
 
     def idle_accounts(self) -> frozenset[str]:
         """Return the accounts that only decommissioned network functions had."""

@@ -12,6 +12,7 @@ from agent.config.nf import Nf
 from agent.config.units import duration
 from agent.config.wish import Wish, wish_of
 from agent.records.certificate import Choice, Issuance, Wanted
+from agent.records.ending import Ending
 from agent.records.others import AccountRecord
 from agent.records.revocation import IssuedRecord
 from agent.records.star import StarWanted
@@ -58,6 +59,8 @@ class Context:
         nf: The network function that it names.
         table: The table of its CA; None for one without a policy of its own.
         ends: Its network function is decommissioned, or about to be.
+        end: With which instance, as the word of the operator has it; None where the
+            tables say it.
     """
 
     config: Certificate
@@ -74,6 +77,7 @@ class Context:
     nf: Nf | None = None
     table: Ca | None = None
     ends: bool = False
+    end: Ending | None = None
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

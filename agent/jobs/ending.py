@@ -72,7 +72,7 @@ def reconcile(
     A hold does not keep anything from its end.
     """
     if record.ended is not None:
-        return record
+        return _ended_as(record, context, moment)
     record = _begun(record, context, moment)
     record = _without_ordinary(record, context, moment)
     record = _with_farewells(record, moment)
@@ -161,16 +161,36 @@ def fold(
     )
 
 
+def _ended_as(
+    record: CertificateRecord, context: Context, moment: Moment
+) -> CertificateRecord:
+    """Return a certificate of which nothing is left, as one of the instance that ends.
+
+    Another instance may have been configured, and given up, before it had anything.
+    """
+    known, wanted = record.ended, context.end
+    if known is None or wanted is None or known.instance_id == wanted.instance_id:
+        return record
+    ended = Ended(nf=wanted.nf, instance_id=wanted.instance_id, at=moment.now)
+    return replace(record, ended=ended)
+
+
 def _begun(
     record: CertificateRecord, context: Context, moment: Moment
 ) -> CertificateRecord:
-    table, name = context.nf, context.config.nf
-    if record.end is not None or table is None or name is None:
+    """Return the record with its end, of the instance that the operator has named.
+
+    The tables may have changed since; they say it where the end is long over.
+    """
+    table, name, phase = context.nf, context.config.nf, context.end
+    if phase is None and table is not None and name is not None:
+        phase = Ending(nf=name, instance_id=table.instance_id)
+    if record.end is not None or phase is None:
         return record
     job = EndJob(
         id=f"{moment.token[:12]}-end",
-        phase=Ending(nf=name, instance_id=table.instance_id),
-        reason=f"nf {name} is decommissioned",
+        phase=phase,
+        reason=f"nf {phase.nf} is decommissioned",
         created=moment.now,
     )
     return replace(record, end=job, refused=None, replacing=None, renew_asked=None)

@@ -113,7 +113,7 @@ class Hooks:
         return Seen(
             certificates={n: cell.record for n, cell in cells.certificates.items()},
             nfs={
-                name: NfOf(name=table.nf, instance_id=config.nf[table.nf].instance_id)
+                name: self._nf_of(name, table.nf)
                 for name, table in config.certificate.items()
                 if table.nf is not None
             },
@@ -132,6 +132,14 @@ class Hooks:
             ),
             unreadable=frozenset(cells.quarantined),
         )
+
+    def _nf_of(self, certificate: str, nf: str) -> NfOf:
+        """Return the function of a certificate: while it ends, the one that ends."""
+        cell = self._cells.certificates.get(certificate)
+        end = None if cell is None else cell.record.end
+        if end is not None:
+            return NfOf(name=end.phase.nf, instance_id=end.phase.instance_id)
+        return NfOf(name=nf, instance_id=self._config.nf[nf].instance_id)
 
 
 def _without_own(seen: Seen, name: str) -> Seen:

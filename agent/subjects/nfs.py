@@ -71,20 +71,28 @@ class Nfs:
     def _is_left(self, account: str) -> bool:
         """Tell whether an account is still open, or has keys that are still there."""
         record = self._cells.accounts[account].record
+        if record.register is not None and record.register.running:
+            # What it brings has to be closed.
+            return True
         never = self._contexts.of_account(account).never_destroy
         return nf.is_open(record) or nf.leaves_keys(record, never)
 
     def _certificates(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the records of certificates; None for one that is not there to end."""
         cells, tables = self._cells.certificates, self._config.certificate
+        found = {name: cells[name].record if name in cells else None for name in names}
+        # Without its table nothing goes on, but where nothing is left of it.
         return {
-            name: cells[name].record if name in cells and name in tables else None
-            for name in names
+            name: record
+            if name in tables or (record is not None and record.ended is not None)
+            else None
+            for name, record in found.items()
         }
 
     def _accounts(self, certificates: dict[str, Any]) -> list[str]:
         """Return the accounts that nothing but this network function had left."""
-        used = {a for name in certificates for a in self._contexts.accounts(name)}
+        known = certificates.keys() & self._config.certificate.keys()
+        used = {a for name in known for a in self._contexts.accounts(name)}
         free = used & self._contexts.free_accounts() & self._cells.accounts.keys()
         return sorted(free)
 

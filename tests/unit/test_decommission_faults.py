@@ -15,7 +15,7 @@ from agent.jobs.step import Moment
 from agent.publication.directories import Publications
 from agent.publication.snippets import rejecting
 from agent.records.certificate import CertificateRecord, EndpointRecord
-from agent.records.ending import Ended, FarewellStage
+from agent.records.ending import Ended, Ending, FarewellStage
 from agent.records.nf import NfRecord
 from agent.records.phases import Processing, Stage
 from tests.fakes.clock import START
@@ -181,3 +181,28 @@ async def test_a_person_is_told_what_becomes_of_the_account(keep: bool) -> None:
             "decommission", name=name, check=True, keep_account=keep
         )
         assert answer["accounts"] == ([] if keep or name == "other" else ["test"])
+
+
+def test_an_end_is_of_the_instance_that_the_operator_has_named() -> None:
+    """Whatever the tables say by the first turn after the word, or before the last."""
+    asked = Ending(nf="amf1", instance_id=ANOTHER)
+    about = dataclasses.replace(of(TOLD), end=asked, nf=None)
+    begun = reconcile(enrolled(), about, moment())
+    assert begun.end is not None
+    assert begun.end.phase == asked
+    before = over("web")
+    after = reconcile(before, about, moment())
+    assert after.ended == Ended(nf="amf1", instance_id=ANOTHER, at=NOW)
+    assert reconcile(after, about, moment(NOW + DAY)) is after
+
+
+def test_the_word_of_an_operator_reaches_every_certificate_that_it_named() -> None:
+    """Another instance in the table changes nothing of the end under way."""
+    office = office_of(deployed(), asked=("web",))
+    contexts = office.manager._contexts  # noqa: SLF001 -- what the subjects share
+    made = office.manager._config  # noqa: SLF001
+    tables = {**made.nf, "web": replace(made.nf["web"], instance_id=ANOTHER)}
+    office.manager.configure(replace(made, nf=tables), "0" * 16)
+    context = contexts.of(office.record)
+    assert context.ends
+    assert context.end == Ending(nf="web", instance_id=UUIDS["web"])
