@@ -97,7 +97,9 @@ def test_a_ca_that_does_not_change_keys_leaves_the_old_one(
             renewed(daemon, 2)
             daemon.ask("account-roll", "test", cancel=True)
             daemon.wait(is_quiet)
-            assert daemon.status().alarms("test") == {}
+            # The CA is called so as well, and its clock may be pushed in an answer.
+            alarms = daemon.status().alarms("test").values()
+            assert [a for a in alarms if a["kind"] == "account"] == []
             assert daemon.status().account()["key"] == first
             assert list(office.wrong()) == []
 

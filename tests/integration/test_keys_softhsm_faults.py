@@ -9,6 +9,7 @@ import pytest
 
 from agent.keys.errors import (
     KeyMissingError,
+    PinMissingError,
     PinRefusedError,
     PinUnprovenError,
     TokenAbsentError,
@@ -164,7 +165,7 @@ async def test_a_pin_that_cannot_be_read_is_no_attempt(shimmed: Host) -> None:
     """A missing PIN file is named, and the token is left alone."""
     shim = shim_of(shimmed)
     shim.pin_file.unlink()
-    with pytest.raises(PinUnprovenError):
+    with pytest.raises(PinMissingError):
         await shimmed.start().check("hsm")
     assert shim.logins == 0
 
